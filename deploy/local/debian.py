@@ -1,0 +1,113 @@
+"""Debian packages: one unpacked from an older suite without installing it, others installed where allowed."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+SUITE = "bullseye"  # the last suite with a `consul` package
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+ALIASES = ("oldstable", "stable", "testing", "unstable", "sid")
+
+# Everything that apt would write goes below {root}; proxies and the like still come from the machine's settings.
+APT_CONF = """\
+Dir::State::Lists "{root}/lists";
+Dir::Cache "{root}/cache";
+Dir::Etc::SourceList "{root}/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Acquire::Languages "none";
+Acquire::Retries "2";
+Acquire::http::Timeout "10";
+Acquire::https::Timeout "10";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
+
+
+class Unavailable(Exception):
+    """The package cannot be had on this machine; the text says why."""
+
+
+def unpack(package: str, member: str, target: Path, say: Callable[[str], None]) -> Path:
+    """Puts one file of a package of SUITE at `target`, leaving apt's own state as it is. Raises Unavailable."""
+    if _distribution().get("ID") != "debian":
+        raise Unavailable("this is not Debian")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reasons = ["apt names no archive"]
+    for mirror in _archives():
+        say(f"Unpacking Debian's {package} ({SUITE}) from {mirror}")
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                _unpack_from(mirror, package, Path(scratch))
+                os.replace(Path(scratch) / "unpacked" / member, target)
+            return target
+        except (OSError, Unavailable) as error:
+            reasons.append(f"{mirror}: {error}")
+    raise Unavailable("; ".join(reasons[1:] or reasons))
+
+
+def install(packages: Iterable[str], say: Callable[[str], None]) -> None:
+    """`apt-get install` of the packages. Raises Unavailable where the user is not root or there is no apt-get."""
+    wanted = list(packages)
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *wanted]
+    if not shutil.which("apt-get"):
+        raise Unavailable("there is no apt-get")
+    if os.geteuid() != 0:
+        raise Unavailable(f"not root: sudo {' '.join(command)}")
+    say(f"Installing with apt-get: {' '.join(wanted)}")
+    lock = ["-o", "DPkg::Lock::Timeout=120"]
+    # One broken source among many is no reason to stop: whether the lists suffice shows in the installation.
+    _run(["apt-get", *lock, "update"], check=False)
+    _run([*command, *lock])
+
+
+def _unpack_from(mirror: str, package: str, root: Path) -> None:
+    """Downloads and unpacks the package to `root`/unpacked, with an apt of its own below `root`."""
+    for directory in ("lists/partial", "cache/archives/partial", "unpacked"):
+        (root / directory).mkdir(parents=True)
+    signed_by = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    (root / "sources.list").write_text(f"deb {signed_by}{mirror} {SUITE} main\n")
+    (root / "apt.conf").write_text(APT_CONF.format(root=root))
+    apt = ["apt-get", "-c", str(root / "apt.conf")]
+    if os.geteuid() == 0:
+        apt += ["-o", "APT::Sandbox::User=root"]  # the user _apt may not enter this directory
+    _run([*apt, "update"], cwd=root)
+    _run([*apt, "download", package], cwd=root)
+    (archive,) = root.glob(f"{package}_*.deb")
+    _run(["dpkg-deb", "--extract", str(archive), str(root / "unpacked")])
+
+
+def _archives() -> Iterator[str]:
+    """The base addresses that this machine's apt takes its own Debian suite from."""
+    own = {_distribution().get("VERSION_CODENAME", ""), *ALIASES}
+    listed = _run(["apt-get", "update", "--print-uris"])
+    found = re.findall(r"^'(\S+)/dists/([^/']+)/InRelease'", listed, re.MULTILINE)
+    yield from dict.fromkeys(base for base, suite in found if suite in own)
+
+
+def _distribution() -> dict[str, str]:
+    """The fields of /etc/os-release; empty where there is none."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> str:
+    """Standard output of a command that never asks. Raises Unavailable with its last lines."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise Unavailable(str(error)) from error
+    if check and done.returncode:
+        last = " ".join((done.stderr or done.stdout).strip().splitlines()[-2:])
+        raise Unavailable(f"`{command[0]}` ended with status {done.returncode}: {last}")
+    return done.stdout

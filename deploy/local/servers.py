@@ -1,0 +1,101 @@
+"""Finds the `consul` and `redis-server` programs, or brings them.
+
+Standard library only: this runs before the virtual environment exists.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import debian
+import release
+from release import OFFICIAL_CONSUL, Release
+
+Say = Callable[[str], None]
+
+CONSUL_MISSING = """\
+Consul was not found. Any one of these gets it:
+  - install it from https://developer.hashicorp.com/consul/install, so that `consul` is on PATH;
+  - set CONSUL_BIN to the path of a `consul` binary, and run this again;
+  - on Debian: let apt-get reach the suite bullseye of its mirror, and run this again.
+Tried: {tried}"""
+
+REDIS_MISSING = """\
+Redis was not found. Any one of these gets it:
+  - Debian, Ubuntu: sudo apt-get install redis-server;
+  - Fedora: sudo dnf install redis; macOS: brew install redis;
+  - any other: https://redis.io/docs/latest/operate/oss_and_stack/install/, so that `redis-server` is on PATH.
+Tried: {tried}"""
+
+
+class ServerNotFound(Exception):
+    """No way led to the program; the text tells the ways to get it."""
+
+
+def find_consul(cache: Path, say: Say = print, *, official: Release = OFFICIAL_CONSUL) -> Path:
+    """The path of a `consul` binary: `$CONSUL_BIN`, PATH, `cache`, the official release, Debian's package.
+
+    What has to be fetched is kept under `cache`. Raises ServerNotFound.
+    """
+    if found := _from_environment("CONSUL_BIN") or shutil.which("consul"):
+        return Path(found)
+    released, packaged = cache / f"consul-{official.version}", cache / "consul-debian"
+    for cached in (released, packaged):
+        if _is_program(cached):
+            return cached
+    tried = ["$CONSUL_BIN is not set", "no `consul` on PATH"]
+    try:
+        return release.fetch(official, "consul", released, say)
+    except release.Unavailable as reason:
+        say(f"Consul's official release: {reason}")
+        tried.append(f"the official release ({reason})")
+    try:
+        return debian.unpack("consul", "usr/bin/consul", packaged, say)
+    except debian.Unavailable as reason:
+        tried.append(f"Debian's package ({reason})")
+    raise ServerNotFound(CONSUL_MISSING.format(tried="; ".join(tried) + "."))
+
+
+def find_redis(cache: Path, say: Say = print) -> Path:
+    """The path of a `redis-server` binary: PATH, then the machine's package manager. Raises ServerNotFound."""
+    if found := shutil.which("redis-server"):
+        return Path(found)
+    try:
+        return _redis_from_tools(cache, say)
+    except debian.Unavailable as reason:
+        tried = f"no `redis-server` on PATH; Debian's package ({reason})."
+        raise ServerNotFound(REDIS_MISSING.format(tried=tried)) from reason
+
+
+def _redis_from_tools(cache: Path, say: Say) -> Path:
+    """`redis-server` out of the package redis-tools, so that no system service comes with it.
+
+    The package redis-server adds a service to redis-tools, and one link: the server is the program that
+    redis-tools calls redis-check-rdb, and it looks at the name that it is called by.
+    """
+    if not shutil.which("redis-check-rdb"):
+        debian.install(["redis-tools"], say)
+    program = shutil.which("redis-check-rdb")
+    if program is None:
+        raise debian.Unavailable("redis-tools holds no redis-check-rdb")
+    link = cache / "redis-server"
+    cache.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(program)
+    return link
+
+
+def _from_environment(variable: str) -> str | None:
+    """The program that a variable names. Raises ServerNotFound if it names none: a wrong path is a mistake."""
+    named = os.environ.get(variable)
+    if not named:
+        return None
+    program = shutil.which(named)
+    if program is None:
+        raise ServerNotFound(f"{variable} is {named}, which is not an executable file. Correct it, or unset it.")
+    return program
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
