@@ -1,0 +1,138 @@
+"""Shared servers, and the promise over all tests that no secret comes out of the site.
+
+`consul` and `redis` run once for the whole session and are emptied for each test; a test that breaks a server takes
+one of its own (`own_consul`, `own_redis`). Nothing here is skipped: a part that is missing is an error.
+"""
+
+import signal
+import uuid
+
+import pytest
+
+from tests.support.browser import Browser
+from tests.support.consul import ConsulServer
+from tests.support.proxy import Proxy
+from tests.support.redis import RedisServer
+from tests.support.secrets import GUARD
+from tests.support.site import Site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ended_from_outside():
+    """SIGTERM stops the servers too, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_leaks():
+    """Fail the test in which a secret appeared where it must not."""
+    known = len(GUARD.leaks)
+    yield
+    new = GUARD.leaks[known:]
+    assert not new, "\n".join(map(str, new))
+
+
+def pytest_runtest_logreport(report):
+    """What the site's code logged or printed in this process is checked as well."""
+    for title, content in report.sections:
+        GUARD.check(content, f"{report.nodeid}, {title}")
+
+
+def pytest_sessionfinish(session):
+    if GUARD.leaks and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    for leak in GUARD.leaks:
+        terminalreporter.write_line(f"LEAK: {leak}", red=True)
+
+
+@pytest.fixture(scope="session")
+def session_consul():
+    with ConsulServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def session_redis():
+    with RedisServer(GUARD.new("Redis password", separator="@:/%,#é")) as server:
+        yield server
+
+
+@pytest.fixture
+def consul(session_consul):
+    """The shared Consul, without services."""
+    yield session_consul
+    session_consul.deregister_all()
+
+
+@pytest.fixture
+def redis(session_redis):
+    """The shared Redis, with password and empty."""
+    with session_redis.client() as client:
+        client.flushall()
+    return session_redis
+
+
+@pytest.fixture
+def own_consul():
+    """A Consul of this test alone, to stop, pause and restart."""
+    with ConsulServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis():
+    """A Redis of this test alone, to stop, pause and restart."""
+    with RedisServer(GUARD.new("Redis password")) as server:
+        yield server
+
+
+@pytest.fixture
+def config_key():
+    """A Consul key that no other test uses."""
+    return f"demo-config-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def new_site():
+    """Make instances of the site; all are ended with the test."""
+    sites = []
+
+    def make(environment=None, **options):
+        sites.append(Site(environment, **options))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.close()
+
+
+@pytest.fixture
+def new_proxy():
+    """Make proxies; all are closed with the test."""
+    proxies = []
+
+    def make(target_port, **options):
+        proxies.append(Proxy(target_port, **options))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.refuse()
+
+
+@pytest.fixture(scope="session")
+def session_browser():
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(session_browser):
+    """The shared Chromium, without the cookies of other tests."""
+    return session_browser.fresh()

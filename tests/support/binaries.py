@@ -1,0 +1,48 @@
+"""Where the real servers come from. A missing one is an error: no test is skipped for it."""
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+
+import servers  # deploy/local/servers.py: deploy/local is on pytest's path
+
+PROJECT = Path(__file__).resolve().parents[2]
+CACHE = PROJECT / ".local" / "cache"
+
+
+class PartMissing(Exception):
+    """A program that the tests need is not on this machine, and could not be brought."""
+
+
+@functools.cache
+def consul_binary():
+    """`$CONSUL_BIN`, the one on PATH, or what the project's own finder brings."""
+    return str(servers.find_consul(_cache()))
+
+
+@functools.cache
+def redis_binary():
+    """The one on PATH, or what the project's own finder brings."""
+    return str(servers.find_redis(_cache()))
+
+
+def _cache():
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return CACHE
+
+
+@functools.cache
+def consul_version():
+    """The version of the Consul under test, as (major, minor)."""
+    said = subprocess.run([consul_binary(), "version"], capture_output=True, text=True, check=True).stdout
+    major, minor = said.split("v", 1)[1].split(".")[:2]
+    return int(major), int(minor)
+
+
+def first_on_path(*names):
+    """The path of the first of these programs that is installed."""
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    raise PartMissing(f"none of these programs is on PATH: {', '.join(names)}")

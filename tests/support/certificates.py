@@ -1,0 +1,33 @@
+"""A certificate authority for one test run, with certificates for a server on loopback and for a client."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files: the authority's certificate, and a certificate and key for each side."""
+
+    authority: Path
+    server_certificate: Path
+    server_key: Path
+    client_certificate: Path
+    client_key: Path
+
+
+def make_certificates(directory):
+    """Write a new authority's files into `directory`."""
+    authority = trustme.CA()
+    paths = Certificates(*(directory / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")))
+    authority.cert_pem.write_to_path(paths.authority)
+    _write(authority.issue_cert("localhost", "127.0.0.1", "::1"), paths.server_certificate, paths.server_key)
+    _write(authority.issue_cert("client@example.org"), paths.client_certificate, paths.client_key)
+    return paths
+
+
+def _write(issued, certificate_path, key_path):
+    for position, part in enumerate(issued.cert_chain_pems):
+        part.write_to_path(certificate_path, append=position > 0)
+    issued.private_key_pem.write_to_path(key_path)

@@ -1,0 +1,155 @@
+"""A real Consul agent on free loopback ports, with what the tests say to it directly."""
+
+import base64
+import json
+import uuid
+
+import requests
+
+from tests.support.binaries import consul_binary, consul_version
+from tests.support.ports import free_port
+from tests.support.processes import ServerProcess, clean_environment
+from tests.support.secrets import GUARD
+from tests.support.waiting import wait_until
+
+PORTS = ("http", "https", "dns", "server", "serf_lan")
+
+
+class ConsulServer(ServerProcess):
+    """One agent, server and leader in itself.
+
+    `keep_state`: a restart finds keys and registrations again (it takes about 1.5 s; without, 0.3 s).
+    `acl`: nothing is allowed without a token; `management_token` may do everything.
+    `agent_can_write`: with `acl`, whether the agent's own token lets it write its node into the catalog.
+    `certificates`: HTTPS on `https_port`, for clients with a certificate of the same authority only.
+    """
+
+    def __init__(self, *, keep_state=False, acl=False, agent_can_write=True, certificates=None):
+        super().__init__("consul")
+        self.keep_state, self.certificates = keep_state, certificates
+        self.ports = {name: free_port() for name in PORTS}
+        self.http_port, self.https_port, self.dns_port = (self.ports[name] for name in ("http", "https", "dns"))
+        self.management_token = GUARD.register("management token", str(uuid.uuid4())) if acl else None
+        self.agent_can_write = agent_can_write
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.address = f"127.0.0.1:{self.http_port}"
+
+    def start(self):
+        """Start the agent and wait until it has a leader and keeps keys."""
+        config_path = self.directory / "agent.json"
+        config_path.write_text(json.dumps(self._config()))
+        mode = ["-server", "-bootstrap-expect=1", f"-data-dir={self.directory / 'data'}"] if self.keep_state else ["-dev"]
+        command = [consul_binary(), "agent", *mode, f"-config-file={config_path}"]
+        self.launch(command, environment=clean_environment(self.directory))
+        self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
+        return self
+
+    def restart(self):
+        """Stop and start again on the same ports; empty unless `keep_state`."""
+        self.kill()
+        return self.start()
+
+    def _keeps_keys(self):
+        return self.api("PUT", "/v1/kv/is-ready", data=b"").ok and self.api("DELETE", "/v1/kv/is-ready").ok
+
+    def _config(self):
+        config = {
+            "node_name": "test-node",
+            "bind_addr": "127.0.0.1",
+            "client_addr": "127.0.0.1 ::1",
+            "ports": self._port_config(),
+            "performance": {"raft_multiplier": 1},
+            "disable_update_check": True,
+            "connect": {"enabled": False},
+        }
+        return {**config, **self._acl_config(), **self._tls_config()}
+
+    def _port_config(self):
+        unused = {"serf_wan": -1, "grpc": -1}
+        if consul_version() >= (1, 14):
+            unused["grpc_tls"] = -1
+        return {**self.ports, **unused, "https": self.https_port if self.certificates else -1}
+
+    def _acl_config(self):
+        if not self.management_token:
+            return {}
+        management = "initial_management" if consul_version() >= (1, 11) else "master"
+        tokens = {management: self.management_token}
+        if self.agent_can_write:
+            tokens["agent"] = self.management_token
+        return {"acl": {"enabled": True, "default_policy": "deny", "tokens": tokens}}
+
+    def _tls_config(self):
+        if not self.certificates:
+            return {}
+        files = {
+            "ca_file": str(self.certificates.authority),
+            "cert_file": str(self.certificates.server_certificate),
+            "key_file": str(self.certificates.server_key),
+        }
+        if consul_version() >= (1, 12):
+            return {"tls": {"https": {**files, "verify_incoming": True}}}
+        return {**files, "verify_incoming_https": True}
+
+    def api(self, method, path, **options):
+        """One request of the test's own, with every right; the product's client has no part in it."""
+        with requests.Session() as session:
+            session.trust_env = False
+            if self.management_token:
+                session.headers["X-Consul-Token"] = self.management_token
+            return session.request(method, self.url + path, timeout=10, **options)
+
+    def _answer(self, method, path, **options):
+        response = self.api(method, path, **options)
+        response.raise_for_status()
+        return response.json()
+
+    def put(self, key, value):
+        """Write a key: bytes and text as they are, anything else as JSON."""
+        raw = value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode()
+        assert self._answer("PUT", f"/v1/kv/{key}", data=raw) is True
+
+    def get(self, key):
+        """The key's bytes, or None."""
+        entry = self._entry(key)
+        return entry and base64.b64decode(entry["Value"] or "")
+
+    def index(self, key):
+        """The key's ModifyIndex."""
+        return self._entry(key)["ModifyIndex"]
+
+    def _entry(self, key):
+        response = self.api("GET", f"/v1/kv/{key}")
+        return None if response.status_code == 404 else response.json()[0]
+
+    def delete(self, key):
+        self._answer("DELETE", f"/v1/kv/{key}")
+
+    def agent_services(self):
+        """The services that the agent knows, by id."""
+        return self._answer("GET", "/v1/agent/services")
+
+    def catalog(self, service):
+        """The entries of the service in the catalog."""
+        return self._answer("GET", f"/v1/catalog/service/{service}")
+
+    def health(self, service, *, passing=False):
+        """The instances of the service with their checks; with `passing`, the healthy ones only."""
+        return self._answer("GET", f"/v1/health/service/{service}", params={"passing": "true"} if passing else {})
+
+    def deregister_all(self):
+        """Remove every service from the agent."""
+        for service_id in self.agent_services():
+            self.api("PUT", f"/v1/agent/service/deregister/{service_id}")
+
+    def token(self, rules):
+        """A new token with exactly the rights of these rules (HCL or JSON)."""
+        name = str(uuid.uuid4())
+        self._answer("PUT", "/v1/acl/policy", json={"Name": name, "Rules": rules})
+        made = self._answer("PUT", "/v1/acl/token", json={"Policies": [{"Name": name}]})
+        return GUARD.register(f"Consul token for {rules}", made["SecretID"])
+
+    def wait_registered(self, service, *, passing=False, bound=30):
+        """Wait until the catalog holds the service (healthy, with `passing`) and return its instances."""
+        state = "passing" if passing else "registered"
+        return wait_until(lambda: self.health(service, passing=passing), bound, f"{service} to be {state}")

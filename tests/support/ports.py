@@ -1,0 +1,27 @@
+"""Free ports on loopback that no outgoing connection takes meanwhile."""
+
+import random
+import socket
+
+# Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections.
+LOWEST, HIGHEST = 20_000, 32_000
+
+
+def _is_free(port):
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            try:
+                with socket.socket(family, kind) as probe:
+                    probe.bind((host, port))
+            except OSError as error:
+                if family == socket.AF_INET or "in use" in str(error):
+                    return False
+    return True
+
+
+def free_port():
+    """A port that nothing uses on 127.0.0.1 and ::1, for TCP and for UDP."""
+    while True:
+        port = random.randint(LOWEST, HIGHEST)
+        if _is_free(port):
+            return port

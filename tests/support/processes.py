@@ -1,0 +1,104 @@
+"""A process that a test started: its output is kept, and it is stopped by its own pid."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.support.waiting import wait_until
+
+
+class ServerProcess:
+    """One server process in a directory of its own; a subclass says how it starts and when it is ready."""
+
+    def __init__(self, label):
+        self._directory = tempfile.TemporaryDirectory(prefix=f"{label}-")
+        self.directory = Path(self._directory.name)
+        self.log_path = self.directory / f"{label}.log"
+        self.label = label
+        self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def launch(self, arguments, *, environment, stdin=b"", cwd=None):
+        """Start the process with exactly this environment; its standard output and error go to the log."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(argument) for argument in arguments],
+                env=environment,
+                cwd=cwd or self.directory,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        with contextlib.suppress(BrokenPipeError), self.process.stdin as pipe:
+            pipe.write(stdin)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log(self):
+        """Everything that the process wrote so far."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def wait_ready(self, is_ready, *, bound=30, ignoring=()):
+        """Wait until `is_ready()`; fail at once, with the log, when the process ends before."""
+
+        def ready_or_ended():
+            return not self.running or is_ready()
+
+        wait_until(ready_or_ended, bound=bound, message=f"{self.label} to answer", ignoring=ignoring)
+        if not self.running:
+            raise AssertionError(f"{self.label} ended with status {self.process.returncode}:\n{self.log()[-4000:]}")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def pause(self):
+        """Freeze the process: its sockets stay open and nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    def stop(self, bound=30):
+        """Ask the process to end (SIGTERM) and return its exit status."""
+        if self.running:
+            self.process.terminate()
+        return self.wait(bound)
+
+    def kill(self):
+        """End the process as a crash would (SIGKILL)."""
+        if self.running:
+            self.process.kill()
+        return self.wait()
+
+    def wait(self, bound=30):
+        """Wait for the end of the process and return its exit status."""
+        return self.process.wait(bound) if self.process else None
+
+    def close(self):
+        """End the process and everything that it started, orphans included, and remove its directory."""
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # a group of its own: start_new_session
+            self.process.wait()
+        self._directory.cleanup()
+
+
+def clean_environment(home):
+    """The variables that every process needs, and nothing else of the developer's shell."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
+    return {**kept, "HOME": str(home), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,126 @@
+"""The site, run as its users run it: gunicorn, runserver and one-shot commands, each a process of its own."""
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from tests.support.binaries import PROJECT
+from tests.support.ports import free_port
+from tests.support.processes import ServerProcess, clean_environment
+from tests.support.secrets import GUARD
+from tests.support.waiting import wait_until
+
+GUNICORN = Path(sys.executable).with_name("gunicorn")
+TEXT = {"Accept": "text/plain"}
+HTML = {"Accept": "text/html"}
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command that ended has left: its exit status, what it wrote, and how long it took."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Site(ServerProcess):
+    """One instance of the site with a database, a secret key and an environment of its own."""
+
+    def __init__(self, environment=None, *, secret_key=None):
+        super().__init__("site")
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.address}"
+        self.environment = {
+            **clean_environment(self.directory),
+            "DATABASE_URL": f"sqlite:///{self.directory / 'db.sqlite3'}",
+            "DJANGO_SECRET_KEY": secret_key or GUARD.new("DJANGO_SECRET_KEY"),
+            **(environment or {}),
+        }
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    # Starting.
+
+    def gunicorn(self, *arguments, workers=1, threads=4, wait=True):
+        """Start `gunicorn demo_site.wsgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
+        sizes = ["--workers", workers, "--threads", threads] if workers else []
+        return self._serve([GUNICORN, "demo_site.wsgi", "--bind", self.address, *sizes, *arguments], wait)
+
+    def runserver(self, *arguments, wait=True):
+        """Start `manage.py runserver`, with its reloader unless `--noreload` is given."""
+        return self._serve([sys.executable, "manage.py", "runserver", self.address, *arguments], wait)
+
+    def background(self, *command):
+        """Start a `manage.py` command that goes on until it is stopped."""
+        return self._serve([sys.executable, "manage.py", *command], wait=False)
+
+    def _serve(self, command, wait):
+        self.launch(command, environment=self.environment, cwd=PROJECT)
+        if wait:
+            self.wait_ready(self.is_alive, ignoring=(requests.RequestException,))
+        return self
+
+    def is_alive(self):
+        return self.get("/livez", timeout=5).ok
+
+    def command(self, *arguments, stdin=None, bound=60, **environment):
+        """Run one `manage.py` command to its end; its output is checked for secrets."""
+        return self._run([sys.executable, "manage.py", *arguments], stdin, bound, environment)
+
+    def _run(self, command, stdin, bound, environment):
+        began = time.monotonic()
+        ended = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env={**self.environment, **environment},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=bound,
+        )
+        seconds = time.monotonic() - began
+        GUARD.check(ended.stdout + ended.stderr, f"the output of {command[1:]}")
+        return CommandResult(ended.returncode, ended.stdout, ended.stderr, seconds)
+
+    # Asking.
+
+    def request(self, method, path, *, session=None, **options):
+        """One request, redirects not followed; the answer is checked for secrets."""
+        options = {"timeout": 30, "allow_redirects": False, **options}
+        response = (session or self._session).request(method, self.url + path, **options)
+        GUARD.check(f"{response.headers}\n{response.text}", f"the answer to {method} {path}")
+        return response
+
+    def get(self, path="/", **options):
+        return self.request("GET", path, **options)
+
+    def ready(self):
+        """What `/readyz` says, as an object."""
+        return self.get("/readyz").json()
+
+    # Its processes and what they wrote.
+
+    def worker_pids(self):
+        """The pids of the processes that gunicorn's master (or the reloader) started."""
+        return [child.pid for child in psutil.Process(self.pid).children()]
+
+    def log(self):
+        return GUARD.check(super().log(), f"the log of {self.process.args if self.process else 'nothing'}")
+
+    def wait_logged(self, text, bound=30):
+        return wait_until(lambda: text in self.log(), bound, f"{text!r} in the log:\n{self.log()[-2000:]}")
+
+    def close(self):
+        self.log()
+        self._session.close()
+        super().close()
