@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / ".local" / "cache"
 
 
-class PartMissing(Exception):
+class PartMissingError(Exception):
     """A program that the tests need is not on this machine, and could not be brought."""
 
 
@@ -45,4 +45,4 @@ def first_on_path(*names):
     for name in names:
         if path := shutil.which(name):
             return path
-    raise PartMissing(f"none of these programs is on PATH: {', '.join(names)}")
+    raise PartMissingError(f"none of these programs is on PATH: {', '.join(names)}")

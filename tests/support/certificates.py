@@ -20,7 +20,8 @@ class Certificates:
 def make_certificates(directory):
     """Write a new authority's files into `directory`."""
     authority = trustme.CA()
-    paths = Certificates(*(directory / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")))
+    names = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
+    paths = Certificates(*(directory / name for name in names))
     authority.cert_pem.write_to_path(paths.authority)
     _write(authority.issue_cert("localhost", "127.0.0.1", "::1"), paths.server_certificate, paths.server_key)
     _write(authority.issue_cert("client@example.org"), paths.client_certificate, paths.client_key)

@@ -38,7 +38,8 @@ class ConsulServer(ServerProcess):
         """Start the agent and wait until it has a leader and keeps keys."""
         config_path = self.directory / "agent.json"
         config_path.write_text(json.dumps(self._config()))
-        mode = ["-server", "-bootstrap-expect=1", f"-data-dir={self.directory / 'data'}"] if self.keep_state else ["-dev"]
+        kept = ["-server", "-bootstrap-expect=1", f"-data-dir={self.directory / 'data'}"]
+        mode = kept if self.keep_state else ["-dev"]
         command = [consul_binary(), "agent", *mode, f"-config-file={config_path}"]
         self.launch(command, environment=clean_environment(self.directory))
         self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))

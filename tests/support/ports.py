@@ -22,6 +22,6 @@ def _is_free(port):
 def free_port():
     """A port that nothing uses on 127.0.0.1 and ::1, for TCP and for UDP."""
     while True:
-        port = random.randint(LOWEST, HIGHEST)
+        port = random.randint(LOWEST, HIGHEST)  # noqa: S311 (no secret)
         if _is_free(port):
             return port

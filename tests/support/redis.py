@@ -1,6 +1,5 @@
 """A real redis-server on a free loopback port."""
 
-
 import redis
 
 from tests.support.binaries import redis_binary
