@@ -44,7 +44,7 @@ def unpack(package: str, member: str, target: Path, say: Callable[[str], None]) 
         try:
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
                 _unpack_from(mirror, package, Path(scratch))
-                os.replace(Path(scratch) / "unpacked" / member, target)
+                (Path(scratch) / "unpacked" / member).replace(target)
             return target
         except (OSError, Unavailable) as error:
             reasons.append(f"{mirror}: {error}")

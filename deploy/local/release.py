@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import platform
 import queue
 import tempfile
@@ -63,7 +62,7 @@ def fetch(wanted: Release, member: str, target: Path, say: Callable[[str], None]
                 raise Unavailable(f"SHA-256 is {digest}, not the pinned {wanted.sha256[this]}: not used")
             program = Path(zipfile.ZipFile(archive).extract(member, scratch))
             program.chmod(0o755)
-            os.replace(program, target)
+            program.replace(target)
     except (OSError, http.client.HTTPException, zipfile.BadZipFile, KeyError) as error:
         reason = getattr(error, "reason", error)  # what an URLError wraps
         raise Unavailable(str(reason) or type(error).__name__) from error

@@ -1,0 +1,66 @@
+"""The virtual environment `.venv`, and whether it is up to date."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import debian
+from processes import Failed, run
+from servers import Say
+
+
+def provide(root: Path, requirements: list[str], say: Say) -> Path:
+    """The Python of `root`/.venv, with these requirements files of `root` installed; made anew when one changed.
+
+    A stamp in it maps each installed file to its hash. It is written last: an environment whose making was
+    interrupted has none, and is made anew too. Raises Failed.
+    """
+    directory = root / ".venv"
+    python, stamp = directory / "bin" / "python", directory / "requirements.json"
+    wanted = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in requirements}
+    installed = _read(stamp) if python.exists() else {}
+    if not installed or any(installed.get(name, value) != value for name, value in wanted.items()):
+        _make(directory, say)
+        installed = {}
+    missing = [name for name in wanted if name not in installed]
+    if missing:
+        say(f"Installing {' and '.join(missing)} into .venv")
+        options = [option for name in missing for option in ("-r", str(root / name))]
+        _checked([python, "-m", "pip", "install", "--disable-pip-version-check", *options])
+        stamp.write_text(json.dumps(installed | wanted))
+    return python
+
+
+def _read(stamp: Path) -> dict[str, str]:
+    try:
+        content = json.loads(stamp.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _make(directory: Path, say: Say) -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        _bring_venv(say)
+    say("Making .venv")
+    shutil.rmtree(directory, ignore_errors=True)
+    _checked([sys.executable, "-m", "venv", str(directory)])
+
+
+def _bring_venv(say: Say) -> None:
+    """Debian and Ubuntu keep half of the module venv in a package of its own."""
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    try:
+        debian.install([package], say)
+    except debian.Unavailable as reason:
+        message = f"This Python cannot make virtual environments: sudo apt-get install {package}, and run this again."
+        raise Failed(f"{message} ({reason})") from reason
+
+
+def _checked(command: list[str | Path]) -> None:
+    done = run(command)
+    if done.status:
+        raise Failed(f"`{' '.join(map(str, command[:4]))}` ended with status {done.status}:\n{done.output}")

@@ -1,0 +1,31 @@
+"""HTTP requests to servers on this machine."""
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+# Without proxies: what is asked here never leaves the machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def request(url: str, *, method: str = "GET", body: bytes | None = None, timeout: float = 3.0) -> tuple[int, bytes]:
+    """Status and body of the answer, whatever the status; (0, reason) where there is no HTTP answer."""
+    try:
+        with _OPENER.open(urllib.request.Request(url, data=body, method=method), timeout=timeout) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error).encode()
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition became true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

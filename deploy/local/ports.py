@@ -1,0 +1,29 @@
+"""Free ports on the loopback interface."""
+
+import socket
+from collections.abc import Callable
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there, TCP and UDP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                # As servers do: connections of an ended server, in TIME_WAIT, are no hindrance.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                return False
+    return True
+
+
+def choose(preferred: int, purpose: str, say: Callable[[str], None], host: str = "127.0.0.1") -> int:
+    """The preferred port, or the next free one above it, which is said aloud."""
+    port = next((p for p in range(preferred, min(preferred + 200, 65536)) if is_free(p, host)), None)
+    if port is None:
+        raise OSError(f"no free port from {preferred} upwards for {purpose}")
+    if port != preferred:
+        say(f"Port {preferred} is taken: {purpose} goes to port {port}.")
+    return port

@@ -1,0 +1,155 @@
+"""`make run`: everything the site needs, started on this machine; Ctrl-C ends all that this started.
+
+What it keeps is under `.local/`: the key-value store, the counter, the database, the admin's password.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import consul_server
+import django_site
+import environment
+import ports
+import redis_server
+from consul_server import Consul
+from django_site import ADMIN, InvalidDocument, Site
+from processes import Failed, Process, Session
+from servers import ServerNotFound, find_consul, find_redis
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ROOT / ".local"
+TEMPLATE = Path(__file__).with_name("demo-config.json")
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> int:
+    """The exit status: 0 when it was asked to stop."""
+    session = Session()
+    try:
+        _on_stop(_interrupt)
+        with _alone():
+            _run(session)
+    except KeyboardInterrupt:
+        say("Stopping")
+        return 0
+    except (Failed, ServerNotFound, OSError) as reason:
+        say(f"FAILED: {reason}")
+        return 1
+    finally:
+        # A second Ctrl-C must not leave processes behind; each step of the way down is bounded.
+        _on_stop(lambda number, frame: None)
+        session.close()
+
+
+def say(text: str) -> None:
+    """One step, on the terminal; a terminal that is gone is no reason not to go on."""
+    with contextlib.suppress(OSError):
+        print(f"==> {text}", flush=True)
+
+
+def _run(session: Session) -> NoReturn:
+    if ignored := sorted(filter(django_site.leads_elsewhere, os.environ)):
+        say(f"Everything runs on this machine; not used from the environment: {', '.join(ignored)}.")
+    python = environment.provide(ROOT, ["requirements.txt"], say)
+    consul = consul_server.provide(partial(find_consul, LOCAL / "cache", say), LOCAL, session, say)
+    site = Site(ROOT, python, ports.choose(8000, "the site", say), f"127.0.0.1:{consul.port}")
+    _prepare(site, consul, session)
+    password = site.create_admin(LOCAL / "admin-password")
+    say("Starting the site")
+    server = site.start(session)
+    session.callback(_deregister, site)
+    say("Registering the service")
+    site.register()
+    _show(site, consul, password)
+    _watch(server, session)
+
+
+def _prepare(site: Site, consul: Consul, session: Session) -> None:
+    """Document, Redis and database; a document that the site refuses is waited for, so that it can be corrected."""
+    while True:
+        document = _document(consul)
+        redis = redis_server.provide(document, consul, partial(find_redis, LOCAL / "cache", say), LOCAL, session, say)
+        say("Migrating the database")
+        try:
+            return site.migrate()
+        except InvalidDocument as faults:
+            say(str(faults))
+            say(f"Correct the document at {consul.editor}: it goes on as soon as it changes. Ctrl-C stops.")
+        while consul.document() == document:
+            time.sleep(1)
+        if redis:
+            redis.stop()
+
+
+def _document(consul: Consul) -> bytes:
+    """The document, which is put first where the key is missing."""
+    while (document := consul.document()) is None:
+        say(f"Putting the document `{consul_server.KEY}`")
+        consul.put_if_missing(redis_server.first_document(TEMPLATE.read_bytes(), say))
+    return document
+
+
+def _show(site: Site, consul: Consul, password: str | None) -> None:
+    known = f"password {password}" if password else "with the password that you gave it"
+    with contextlib.suppress(OSError):
+        print(
+            f"\n  Page       {site.url}/"
+            f"\n  Admin      {site.url}/admin/   user {ADMIN}, {known}"
+            f"\n  Consul UI  {consul.url}/ui/"
+            f"\n  Stop       Ctrl-C; the next `make run` goes on where this one ended\n",
+            flush=True,
+        )
+
+
+def _watch(server: Process, session: Session) -> NoReturn:
+    """The site's end is a failure, that of another server is told. Raises Failed."""
+    while not server.has_ended():
+        for process in session.newly_ended():
+            say(f"{process.name} has ended. To start it again, stop with Ctrl-C and run `make run`.")
+        time.sleep(0.5)
+    raise Failed("The site has ended: its messages are above.")
+
+
+def _deregister(site: Site) -> None:
+    say("Deregistering the service")
+    done = site.deregister()
+    if done.status:
+        say(f"The service could not be deregistered: {done.output}")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Holds the lock that keeps a second `make run` away from the data of this one. Raises Failed."""
+    (LOCAL / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
+    LOCAL.chmod(0o700)  # the store and the logs hold secrets
+    with (LOCAL / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed("`make run` runs already in this checkout. Stop it first, or use what it shows.") from None
+        yield
+
+
+def _on_stop(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in STOPS:
+        # nohup's way of saying that a lost terminal is no reason to stop
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _on_stop(lambda number, frame: None)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`make test` and `make check`: brings what they need to a fresh machine, then runs them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import debian
+import environment
+from processes import Failed
+from servers import ServerNotFound, find_consul, find_redis
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".local" / "cache"
+REQUIREMENTS = ["requirements.txt", "tests/requirements.txt"]
+
+# For each Debian package the names its program goes by, on Debian or elsewhere.
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "chromium-driver": ("chromedriver",),
+    "bind9-dnsutils": ("dig",),
+}
+
+
+def test(python: Path, arguments: list[str]) -> None:
+    """Becomes pytest, with every part there. Raises Failed, ServerNotFound."""
+    CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    servers = {"CONSUL_BIN": str(find_consul(CACHE, say)), "REDIS_SERVER_BIN": str(find_redis(CACHE, say))}
+    _bring_programs()
+    _become([str(python), "-m", "pytest", *arguments], servers)
+
+
+def check(python: Path, arguments: list[str]) -> None:
+    """Runs ruff, then becomes mypy. Raises Failed."""
+    for command in (["ruff", "check"], ["ruff", "format", "--check"]):
+        say(" ".join(command))
+        if subprocess.call([str(python), "-m", *command]):
+            raise Failed(f"`{' '.join(command)}` found faults.")
+    say("mypy")
+    # mypy's Django plugin loads the settings, which read this file in place of Consul.
+    document = Path(__file__).with_name("demo-config.json")
+    _become([str(python), "-m", "mypy"], {"DEMO_CONFIG_FILE": str(document)})
+
+
+def _bring_programs() -> None:
+    missing = [package for package, names in PROGRAMS.items() if not any(map(shutil.which, names))]
+    if not missing:
+        return
+    try:
+        debian.install(missing, say)
+    except debian.Unavailable as reason:
+        raise Failed(f"The tests need what Debian calls {', '.join(missing)}: install it. ({reason})") from reason
+
+
+def _become(command: list[str], variables: Mapping[str, str]) -> None:
+    os.execve(command[0], command, {**os.environ, **variables})
+
+
+def say(text: str) -> None:
+    print(f"==> {text}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status; where all goes well this process becomes the tool that has it."""
+    os.chdir(ROOT)
+    try:
+        python = environment.provide(ROOT, REQUIREMENTS, say)
+        {"test": test, "check": check}[arguments[0]](python, arguments[1:])
+    except (Failed, ServerNotFound) as reason:
+        print(f"==> FAILED: {reason}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
