@@ -1,0 +1,1 @@
+"""The configuration document: where it is read, what it holds, which one is in force."""

@@ -1,0 +1,136 @@
+"""Where the Consul agent is and how to speak to it, from Consul's own environment variables.
+
+https://developer.hashicorp.com/consul/commands#environment-variables
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+DEFAULT = "127.0.0.1:8500"
+VARIABLES = (
+    "CONSUL_HTTP_ADDR",
+    "CONSUL_HTTP_TOKEN",
+    "CONSUL_HTTP_TOKEN_FILE",
+    "CONSUL_HTTP_SSL",
+    "CONSUL_HTTP_SSL_VERIFY",
+    "CONSUL_CACERT",
+    "CONSUL_CLIENT_CERT",
+    "CONSUL_CLIENT_KEY",
+)
+_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}  # Go's strconv.ParseBool
+
+
+class AddressInvalid(ValueError):
+    """The variables name no usable agent; `faults` lists every reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(faults))
+
+
+@dataclass(frozen=True)
+class AgentAddress:
+    """`verify` and `cert` are as `requests` takes them: a CA bundle's path or a flag; (certificate, key)."""
+
+    scheme: str = "http"
+    host: str = "127.0.0.1"
+    port: int = 8500
+    verify: bool | str = True
+    cert: tuple[str, str] | str | None = None
+    static_token: str = field(default="", repr=False)
+    token_file: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """For messages and rows: scheme, host and port, never a credential."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def token(self) -> str:
+        """The ACL token. The file is read at each call, so that a rotated token is used at once.
+
+        Raises `OSError` or `UnicodeDecodeError` when the file cannot be read. As in Consul's own client a file
+        comes before the plain variable, unless it is empty.
+        """
+        from_file = self.token_file.read_text("ascii").strip() if self.token_file else ""
+        return from_file or self.static_token
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "AgentAddress":
+        """Read the eight CONSUL_ variables; an empty one means unset. Raises `AddressInvalid` with all faults."""
+        values = {name: environ.get(name, "") for name in VARIABLES}
+        faults: list[str] = []
+        use_tls = _boolean(values, "CONSUL_HTTP_SSL", False, faults)
+        verify = _boolean(values, "CONSUL_HTTP_SSL_VERIFY", True, faults)
+        scheme, host, port = _where(values["CONSUL_HTTP_ADDR"] or DEFAULT, use_tls, faults)
+        cert = _client_certificate(values, faults)
+        _readable(values, ("CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY"), faults)
+        token = values["CONSUL_HTTP_TOKEN"]
+        if not token.isascii() or not token.isprintable():
+            faults.append("CONSUL_HTTP_TOKEN: must be plain ASCII text")
+        if faults:
+            raise AddressInvalid(faults)
+        token_file = Path(values["CONSUL_HTTP_TOKEN_FILE"]) if values["CONSUL_HTTP_TOKEN_FILE"] else None
+        return cls(scheme, host, port, verify and (values["CONSUL_CACERT"] or True), cert, token, token_file)
+
+
+def _boolean(values: Mapping[str, str], name: str, default: bool, faults: list[str]) -> bool:
+    if not values[name]:
+        return default
+    if values[name].lower() not in _BOOLEANS:
+        faults.append(f"{name}: must be true or false")
+    return _BOOLEANS.get(values[name].lower(), default)
+
+
+def _where(text: str, use_tls: bool, faults: list[str]) -> tuple[str, str, int]:
+    """Split `host`, `host:port`, `[v6]:port` or a URL. CONSUL_HTTP_SSL turns http into https, never back."""
+    url = _split(text)
+    problem = _address_problem(url)
+    if problem or url is None:
+        faults.append(f"CONSUL_HTTP_ADDR: {problem}; give host:port, http://host:port or https://host:port")
+        return "http", "", 0
+    scheme = "https" if use_tls else url.scheme
+    default_port = {"http": 80, "https": 443}[url.scheme] if "://" in text else 8500
+    return scheme, url.hostname or "", url.port or default_port
+
+
+def _split(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        _ = url.port  # parsed when asked for: raises ValueError when it is no port
+    except ValueError:
+        return None
+    return url
+
+
+def _address_problem(url: SplitResult | None) -> str:
+    if url is None:
+        return "is not an address"
+    if url.scheme not in ("http", "https"):
+        return "the scheme must be http or https"
+    if url.username is not None or url.password is not None:
+        return "must hold no user name or password"
+    if not url.hostname or url.port == 0 or any(c.isspace() for c in url.netloc):
+        return "is not an address"
+    if url.path.strip("/") or url.query or url.fragment:
+        return "must hold no path"
+    return ""
+
+
+def _client_certificate(values: Mapping[str, str], faults: list[str]) -> tuple[str, str] | str | None:
+    certificate, key = values["CONSUL_CLIENT_CERT"], values["CONSUL_CLIENT_KEY"]
+    if key and not certificate:
+        faults.append("CONSUL_CLIENT_KEY: is of no use without CONSUL_CLIENT_CERT")
+    return (certificate, key) if certificate and key else certificate or None
+
+
+def _readable(values: Mapping[str, str], names: tuple[str, ...], faults: list[str]) -> None:
+    for name in names:
+        if values[name]:
+            try:
+                Path(values[name]).open("rb").close()
+            except OSError as error:
+                faults.append(f"{name}: cannot read {values[name]} ({error.strerror})")

@@ -1,0 +1,196 @@
+"""python-consul with what it lacks: time-outs, a token that stays out of URLs, TLS, and one family of errors.
+
+Works unchanged on py-consul, the maintained fork: `http_connect` and the `headers` and `raw` parameters are its.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import consul
+import consul.base
+import requests
+
+from .address import AgentAddress
+from .errors import Denied, Garbled, Refused, Unreachable
+
+# More than any answer that this project asks for; an endless one must not fill the memory.
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+Params = list[tuple[str, Any]] | None
+
+
+class Timeouts(NamedTuple):
+    """Seconds to connect, and to read an answer (a blocking query gets its wait, and Consul's jitter, on top)."""
+
+    connect: float = 1.0
+    read: float = 2.0
+
+
+class Client(consul.Consul):
+    """A Consul client for one agent. Not for use across a fork or by several threads: build one for each.
+
+    Every method raises `ConsulError` and nothing else.
+    """
+
+    def __init__(self, address: AgentAddress, timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008 (immutable)
+        self.address = address
+        self._timeouts = timeouts
+        with _hidden_consul_variables():
+            super().__init__(host=address.host, port=address.port, scheme=address.scheme)
+        self.token = None  # the library would put it into the URL; `_Transport` sends it as a header
+
+    def connect(self, *_args: Any, **_kwargs: Any) -> "_Transport":
+        """python-consul's hook for a transport."""
+        return _Transport(self.address, self._timeouts)
+
+    http_connect = connect  # py-consul's name for the same hook
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+
+_environ_lock = threading.Lock()
+
+
+@contextmanager
+def _hidden_consul_variables() -> Iterator[None]:
+    """Hide CONSUL_ variables: the library lets them win over arguments and fails on a scheme or IPv6."""
+    with _environ_lock:
+        hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("CONSUL_")}
+        try:
+            yield
+        finally:
+            os.environ.update(hidden)
+
+
+class _Transport(consul.base.HTTPClient):
+    """The library's HTTP layer: `callback` turns a `consul.base.Response` into the method's result."""
+
+    def __init__(self, address: AgentAddress, timeouts: Timeouts) -> None:
+        super().__init__(address.host, address.port, address.scheme, address.verify, address.cert)
+        self.base_uri = address.url
+        self._address = address
+        self._timeouts = timeouts
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, no .netrc: an agent is local
+        self._session.verify = address.verify
+        self._session.cert = address.cert
+
+    def get(
+        self, callback: Callable[..., Any], path: str, params: Params = None, headers: Any = None, raw: bool = False
+    ) -> Any:
+        return self._call("GET", callback, path, params, raw=raw)
+
+    def put(
+        self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
+    ) -> Any:
+        return self._call("PUT", callback, path, params, data)
+
+    def post(
+        self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
+    ) -> Any:
+        return self._call("POST", callback, path, params, data)
+
+    def delete(
+        self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
+    ) -> Any:
+        return self._call("DELETE", callback, path, params, data)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _call(
+        self, method: str, callback: Callable[..., Any], path: str, params: Params, data: Any = "", raw: bool = False
+    ) -> Any:
+        code, headers, content = self._exchange(method, self.uri(path, params), data, self._read_seconds(params))
+        body: Any = content if raw else content.decode("utf-8", "replace")
+        self._raise_for_status(code, content)
+        try:
+            return callback(consul.base.Response(code, headers, body))
+        except (consul.ConsulException, ValueError, LookupError, AttributeError, TypeError) as error:
+            raise self._garbled(f"an answer that is not Consul's (status {code})") from error
+
+    def _exchange(self, method: str, uri: str, data: Any, read_seconds: float) -> tuple[int, Any, bytes]:
+        try:
+            with self._session.request(
+                method,
+                uri,
+                data=data.encode() if isinstance(data, str) else data,
+                headers=self._token_header(),
+                timeout=(self._timeouts.connect, read_seconds),
+                allow_redirects=False,  # a redirect could carry the token elsewhere
+                stream=True,
+            ) as response:
+                return response.status_code, response.headers, self._content(response, read_seconds)
+        except (requests.RequestException, OSError) as error:
+            raise Unreachable(f"Consul at {self._address.url} {self._reason(error, read_seconds)}.") from error
+
+    def _content(self, response: requests.Response, seconds: float) -> bytes:
+        """The body, bounded in size and in time: a time-out of a socket does not end an answer that drips."""
+        deadline = time.monotonic() + seconds
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > _MAX_ANSWER_BYTES:
+                raise self._garbled(f"more than {_MAX_ANSWER_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout
+        return bytes(body)
+
+    def _token_header(self) -> dict[str, str]:
+        try:
+            token = self._address.token
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not plain ASCII text"
+            raise Denied(f"CONSUL_HTTP_TOKEN_FILE {self._address.token_file} cannot be read: {reason}.") from None
+        if not token.isprintable():
+            raise Denied(f"CONSUL_HTTP_TOKEN_FILE {self._address.token_file} holds more than one line.")
+        return {"X-Consul-Token": token} if token else {}
+
+    def _read_seconds(self, params: Params) -> float:
+        """https://developer.hashicorp.com/consul/api-docs/features/blocking: the agent adds up to wait/16."""
+        query = dict(params or [])
+        wait = re.fullmatch(r"(\d+)s", str(query.get("wait", "")))
+        return self._timeouts.read + (int(wait[1]) * 17 / 16 if "index" in query and wait else 0)
+
+    def _raise_for_status(self, code: int, content: bytes) -> None:
+        said = " ".join(content[:200].decode("utf-8", "replace").split()).rstrip(".")
+        if code == 403:
+            raise Denied(f"Consul at {self._address.url} denied permission: {said or 'no reason given'}.")
+        if code >= 500:
+            raise Unreachable(f"Consul at {self._address.url} answered {code}: {said or 'no reason given'}.")
+        if 300 <= code < 400:
+            raise self._garbled(f"a redirect (status {code}), which Consul never sends")
+        if 400 <= code < 500 and code != 404:  # what a 404 means, the callback knows
+            raise Refused(f"Consul at {self._address.url} refused the request ({code}): {said or 'no reason given'}.")
+
+    def _garbled(self, what: str) -> Garbled:
+        return Garbled(f"What listens at {self._address.url} is not a Consul agent: it sent {what}.")
+
+    def _reason(self, error: Exception, read_seconds: float) -> str:
+        if isinstance(error, requests.ConnectTimeout):
+            return f"did not accept a connection within {self._timeouts.connect:g} s"
+        if isinstance(error, requests.Timeout) or "timed out" in str(error):
+            return f"accepted the connection and gave no answer within {read_seconds:g} s"
+        return _root_reason(error)
+
+
+def _root_reason(error: BaseException) -> str:
+    """The operating system's or OpenSSL's own words; requests wraps them several times, URL included."""
+    cause: BaseException | None = error
+    for _ in range(10):
+        inner = cause and (cause.__cause__ or cause.__context__ or getattr(cause, "reason", None))
+        if not isinstance(inner, BaseException):
+            break
+        cause = inner
+    if isinstance(cause, OSError) and cause.strerror:
+        words = re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", cause.strerror)
+    else:
+        words = type(cause).__name__
+    return {"Connection refused": "refused the connection"}.get(words, f"is out of reach: {words}")

@@ -1,0 +1,44 @@
+"""Reading and writing one key. https://developer.hashicorp.com/consul/api-docs/kv"""
+
+from dataclasses import dataclass, field
+
+from .client import Client
+from .errors import Garbled, Missing
+
+WAIT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key's value at `modify_index`, the index of its last write. The value may hold secrets: not in the repr."""
+
+    key: str
+    value: bytes = field(repr=False)
+    modify_index: int
+
+
+def read(client: Client, key: str) -> Entry:
+    """The key's entry now. Raises `Missing` when there is none, or another `ConsulError`."""
+    _, entry = query(client, key)
+    if entry is None:
+        raise Missing(f"Consul at {client.address.url} has no key `{key}`.")
+    return entry
+
+
+def query(client: Client, key: str, index: int = 0, wait: int = WAIT_SECONDS) -> tuple[int, Entry | None]:
+    """The answer's index and the entry, `None` when the key is not there.
+
+    With an `index` of at least 1 it is a blocking query: it answers when the key's index has passed `index`, or after
+    `wait` seconds and up to a sixteenth more. The caller gives the answer's index to the next query.
+    """
+    found, item = client.kv.get(key, index=index, wait=f"{wait}s")
+    try:
+        entry = None if item is None else Entry(key, item["Value"] or b"", int(item["ModifyIndex"]))
+        return int(found), entry
+    except (LookupError, TypeError, ValueError) as error:
+        raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no KV entry.") from error
+
+
+def put(client: Client, key: str, value: bytes, cas: int | None = None) -> bool:
+    """Write the key; with `cas` only while its modify index is that, or with 0 only a new one. True if written."""
+    return bool(client.kv.put(key, value, cas=cas))
