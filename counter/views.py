@@ -1,0 +1,50 @@
+"""The page that counts its views."""
+
+import base64
+import hashlib
+import logging
+from pathlib import Path
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from . import hits
+
+logger = logging.getLogger(__name__)
+
+# The style stands inside the page, so that one request fetches all; the policy admits that style and nothing else.
+_STYLE = (Path(__file__).parent / "templates" / "counter" / "style.css").read_text()
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """GET counts and says the number: one line of text, or a page for a browser. HEAD counts nothing."""
+    if request.method == "HEAD":
+        return _answer(request, "")
+    try:
+        hit = hits.count()
+    except hits.CountingFailed as error:
+        logger.warning("A page view was not counted: %s", error)
+        return _answer(request, "The counter is out of reach. Please try again in a moment.", status=503)
+    return _answer(request, f"{hit.message}! I have been seen {hit.number} times.")
+
+
+def _answer(request: HttpRequest, sentence: str, status: int = 200) -> HttpResponse:
+    if "text/html" in request.META.get("HTTP_ACCEPT", ""):
+        context = {"sentence": sentence, "style": _STYLE, "failed": status != 200}
+        response = render(request, "counter/index.html", context, status=status)
+        response["Content-Security-Policy"] = _POLICY
+    else:
+        line = f"{sentence}\n" if sentence else ""
+        response = HttpResponse(line, content_type="text/plain; charset=utf-8", status=status)
+    if request.method == "GET":
+        response["Content-Length"] = len(response.content)
+    response["Cache-Control"] = "no-store"
+    response["Vary"] = "Accept"
+    response["X-Content-Type-Options"] = "nosniff"
+    if status == 503:
+        response["Retry-After"] = "1"
+    return response

@@ -1,0 +1,33 @@
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from ...consul_agent import services
+from ...consul_agent.client import Client
+from ...consul_agent.errors import ConsulError, Denied
+from ...registration.definition import DefinitionInvalid, define
+from ..errors import command_error
+
+
+class Command(BaseCommand):
+    help = "Remove this site's entry from Consul. Works whatever state the configuration is in."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--id", help="instance id (SERVICE_ID; default NAME-HOSTNAME-PORT)")
+
+    def handle(self, **options: Any) -> None:
+        start = settings.CONFIGURATION.start
+        try:
+            service_id = define(start.environment, id=options["id"]).id
+            found = services.deregister(Client(start.address), service_id)
+        except DefinitionInvalid as error:
+            raise CommandError(str(error), returncode=os.EX_CONFIG) from None
+        except Denied as error:
+            raise command_error(error, "The token needs `service:write` on the service.") from error
+        except ConsulError as error:
+            raise command_error(error) from error
+        self.stdout.write(f"{service_id}: {'deregistered' if found else 'was not registered with this agent'}.")

@@ -1,0 +1,94 @@
+import logging
+import os
+import signal
+import threading
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from ...consul_agent import services
+from ...consul_agent.client import Client
+from ...consul_agent.errors import ConsulError, Denied
+from ...registration import keep
+from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
+from ...registration.register import Outcome, register
+from ..errors import command_error
+
+_DEFINITION_OPTIONS = (
+    *("name", "id", "address", "port", "tags"),
+    *("check", "check_url", "interval", "timeout", "deregister_after"),
+)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ArgumentTypeError(f"{text!r} must be KEY=VALUE")
+    return key, value
+
+
+class Command(BaseCommand):
+    help = "Register this site with Consul, so that others find it by API and DNS."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--name", help="service name, a DNS label (SERVICE_NAME)")
+        parser.add_argument("--id", help="instance id (SERVICE_ID; default NAME-HOSTNAME-PORT)")
+        parser.add_argument("--address", help="address that others reach it at (SERVICE_ADDRESS)")
+        parser.add_argument("--port", type=int, help="port (SERVICE_PORT)")
+        parser.add_argument("--tag", action="append", dest="tags", metavar="TAG", help="repeatable (SERVICE_TAGS)")
+        parser.add_argument("--meta", action="append", type=_pair, metavar="KEY=VALUE", help="repeatable")
+        parser.add_argument("--check", choices=("http", "ttl"), help="who checks: Consul asks, or --keep reports")
+        parser.add_argument("--check-url", help="URL of the readiness check (default: /readyz of this instance)")
+        parser.add_argument("--interval", help="between two checks (10s)")
+        parser.add_argument("--timeout", help="of one check (2s)")
+        parser.add_argument("--deregister-after", help="remove an instance that is dead for so long (10m; at least 1m)")
+        parser.add_argument("--keep", action="store_true", help="stay, keep it registered, deregister on SIGTERM")
+
+    def handle(self, **options: Any) -> None:
+        definition = self._definition(options)
+        address = settings.CONFIGURATION.start.address
+        try:
+            if options["keep"]:
+                self._keep(definition)
+            else:
+                self._register(Client(address), definition)
+        except Denied as error:
+            raise command_error(error, f"The token needs `service:write` on {definition.name}.") from error
+        except ConsulError as error:
+            raise command_error(error) from error
+
+    def _definition(self, options: dict[str, Any]) -> ServiceDefinition:
+        given = {name: options[name] for name in _DEFINITION_OPTIONS} | {"meta": dict(options["meta"] or [])}
+        try:
+            return define(settings.ENVIRONMENT, **given)
+        except DefinitionInvalid as error:
+            raise CommandError(
+                f"The service cannot be registered like this:\n{error}", returncode=os.EX_CONFIG
+            ) from None
+
+    def _register(self, client: Client, definition: ServiceDefinition) -> None:
+        outcome = register(client, definition)
+        if definition.check == "ttl":
+            keep.beat(client, definition)
+        if outcome is Outcome.NOT_IN_CATALOG:
+            raise CommandError(
+                f"The agent took {definition.id}, but the catalog does not show it, so nobody will find it.\n"
+                "With ACLs on, the agent's own token needs `node:write` and `service:write` (its log says which), "
+                f"and this command's token needs `service:read` on {definition.name} to see it.",
+                returncode=os.EX_NOPERM,
+            )
+        place = f"{definition.name} as {definition.id} at {definition.address}:{definition.port}"
+        self.stdout.write(f"{place}: {outcome.value}; agent and catalog show it.")
+
+    def _keep(self, definition: ServiceDefinition) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        logging.getLogger("demo_site").setLevel(logging.INFO)
+        address = settings.CONFIGURATION.start.address
+        keep.run(keep.keep(lambda: Client(address), definition), stop)
+        if services.deregister(Client(address), definition.id):
+            self.stdout.write(f"{definition.id}: deregistered.")

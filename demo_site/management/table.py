@@ -1,0 +1,43 @@
+"""A plain table for the terminal."""
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+_GAP = "  "
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """The rows' columns under a heading, long values wrapped so that it fits the terminal (100 columns at most)."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    cells = [[_text(row[column]) for column in columns] for row in rows]
+    widths = _widths([list(columns), *cells], width - len(_GAP) * (len(columns) - 1))
+    lines = [_line([column.upper() for column in columns], widths)]
+    return "\n".join(lines + [_line(row, widths) for row in cells])
+
+
+def _text(value: Any) -> str:
+    text = "-" if value is None or value == "" else str(value)
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def _widths(cells: list[list[str]], room: int) -> list[int]:
+    """Each column as wide as its longest word run, the widest ones cut down until all fit."""
+    widths = [max(len(line) for row in cells for line in (row[i].splitlines() or [""])) for i in range(len(cells[0]))]
+    while sum(widths) > max(room, 8 * len(widths)):
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    wrapped = [
+        [part for line in cell.splitlines() or [""] for part in textwrap.wrap(line, width) or [""]]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    height = max(map(len, wrapped))
+    lines = []
+    for n in range(height):
+        parts = [(cell[n] if n < len(cell) else "").ljust(width) for cell, width in zip(wrapped, widths, strict=True)]
+        lines.append(_GAP.join(parts).rstrip())
+    return "\n".join(lines)

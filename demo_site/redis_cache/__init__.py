@@ -1,0 +1,30 @@
+"""The Redis side: a `RedisConfig` becomes a `CACHES` entry, and django-redis follows the configuration in force."""
+
+from typing import Any
+
+from ..config.document import RedisConfig
+
+# Seconds. Together they keep the promise of a 503 within a second: only one of them can run out in one request.
+CONNECT_TIMEOUT = 0.3
+COMMAND_TIMEOUT = 0.4
+
+
+def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:
+    """Django's `CACHES` entry for the server that `config` names; `options` go to django-redis on top.
+
+    The password stays a `SecretStr`, so that no `repr` of the settings shows it.
+    """
+    host = f"[{config.redis_host}]" if ":" in config.redis_host else config.redis_host
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": f"redis://{host}:{config.redis_port}/{config.redis_db}",
+        "OPTIONS": {
+            "CLIENT_CLASS": "demo_site.redis_cache.client.FollowingClient",
+            "CONNECTION_FACTORY": "demo_site.redis_cache.client.ConnectionFactory",
+            "CONNECTION_POOL_CLASS": "demo_site.redis_cache.pool.RetirablePool",
+            "PASSWORD": config.redis_password,
+            "SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT,
+            "SOCKET_TIMEOUT": COMMAND_TIMEOUT,
+            **options,
+        },
+    }

@@ -1,0 +1,176 @@
+"""The service definition: what is registered, validated as a whole before anything is sent."""
+
+import ipaddress
+import platform
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import django
+
+from .. import __version__
+from ..environment import Environment
+
+DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)"
+
+
+class DefinitionInvalid(ValueError):
+    """The service cannot be registered like this; `faults` lists every reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(faults))
+
+
+@dataclass(frozen=True)
+class ServiceDefinition:
+    """One instance of the service. Durations are Consul's (Go's): "10s", "1m30s"."""
+
+    name: str
+    id: str
+    address: str
+    port: int
+    tags: tuple[str, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict)
+    check: str = "http"
+    check_url: str = ""
+    interval: str = "10s"
+    timeout: str = "2s"
+    deregister_after: str = "10m"
+
+    @property
+    def base_url(self) -> str:
+        """Where this instance answers."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}"
+
+    @property
+    def ready_check_id(self) -> str:
+        """The id of the check that decides whether the instance gets traffic."""
+        return f"service:{self.id}:ready"
+
+    @property
+    def live_check_id(self) -> str:
+        """The id of the check that deregisters an instance which never comes back."""
+        return f"service:{self.id}:live"
+
+    def payload(self) -> dict[str, Any]:
+        """The form of https://developer.hashicorp.com/consul/api-docs/agent/service#register-service."""
+        ready = {"CheckID": self.ready_check_id, "Name": "ready (/readyz)"}
+        live = {"CheckID": self.live_check_id, "Name": "alive (/livez)"}
+        live["DeregisterCriticalServiceAfter"] = self.deregister_after
+        return {
+            "ID": self.id,
+            "Name": self.name,
+            "Address": self.address,
+            "Port": self.port,
+            "Tags": list(self.tags),
+            "Meta": dict(self.meta),
+            "Checks": [
+                ready | self._probe(self.check_url or f"{self.base_url}/readyz"),
+                live | self._probe(f"{self.base_url}/livez"),
+            ],
+        }
+
+    def _probe(self, url: str) -> dict[str, str]:
+        if self.check == "ttl":  # three beats may be late or lost before the check turns critical
+            return {"TTL": f"{3 * seconds(self.interval):g}s"}
+        return {"HTTP": url, "Interval": self.interval, "Timeout": self.timeout}
+
+
+def define(environment: Environment, **options: Any) -> ServiceDefinition:
+    """The definition from the SERVICE_ variables, each overridden by an option that is neither None nor empty.
+
+    Raises `DefinitionInvalid` with every fault.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, "", [], {})}
+    name = given.pop("name", environment["SERVICE_NAME"])
+    port = given.pop("port", environment["SERVICE_PORT"] or DEFAULT_PORT)
+    definition = ServiceDefinition(
+        name=name,
+        id=given.pop("id", environment["SERVICE_ID"] or f"{name}-{socket.gethostname()}-{port}"),
+        address=given.pop("address", environment["SERVICE_ADDRESS"] or DEFAULT_ADDRESS),
+        port=port,
+        tags=tuple(given.pop("tags", environment["SERVICE_TAGS"])),
+        meta=versions() | given.pop("meta", {}),
+        **given,
+    )
+    faults = [fault for fault in _faults(definition) if fault]
+    if faults:
+        raise DefinitionInvalid(faults)
+    return definition
+
+
+def versions() -> dict[str, str]:
+    """The meta of every registration. Nothing in it changes while the site runs: each change would be a write."""
+    return {"version": __version__, "python": platform.python_version(), "django": django.get_version()}
+
+
+def seconds(duration: str) -> float:
+    """A Go duration in seconds. Raises ValueError."""
+    if not re.fullmatch(f"({_DURATION_PART})+", duration):
+        raise ValueError(f"{duration!r} is no duration; write it like 10s, 500ms or 1m30s")
+    return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_DURATION_PART, duration))
+
+
+def _faults(definition: ServiceDefinition) -> list[str]:
+    return [
+        _unless(re.fullmatch(_LABEL, definition.name), "name", "must be a DNS label (RFC 1123: letters, digits, -)"),
+        _unless(
+            re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}", definition.id),
+            "id",
+            "must be one path segment of plain text (letters, digits and . _ : -)",
+        ),
+        _address_fault(definition.address),
+        _unless(1 <= definition.port <= 65535, "port", "must be 1 to 65535"),
+        _unless(all(t and t.isprintable() and len(t) <= 255 for t in definition.tags), "tag", "must be printable"),
+        *(_meta_fault(key, value) for key, value in definition.meta.items()),
+        _unless(definition.check in ("http", "ttl"), "check", "must be http or ttl"),
+        _unless(not definition.check_url or _is_http_url(definition.check_url), "check-url", "must be an http URL"),
+        _duration_fault("interval", definition.interval),
+        _duration_fault("timeout", definition.timeout),
+        _duration_fault("deregister-after", definition.deregister_after),
+    ]
+
+
+def _unless(good: object, what: str, problem: str) -> str:
+    return "" if good else f"{what}: {problem}"
+
+
+def _address_fault(address: str) -> str:
+    try:
+        wildcard = ipaddress.ip_address(address).is_unspecified
+        return "address: must be one that others can reach, not a wildcard" if wildcard else ""
+    except ValueError:
+        host = re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", address) and len(address) <= 253
+        return "" if host else "address: must be an IP address or a host name"
+
+
+def _meta_fault(key: str, value: str) -> str:
+    """https://developer.hashicorp.com/consul/docs/services/configuration/services-configuration-reference#meta"""
+    good = re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key) and len(value) <= 512 and value.isprintable()
+    return _unless(
+        good, f"meta {key[:128]!r}", "must be letters, digits, - and _, with a value of at most 512 characters"
+    )
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
+    except ValueError:
+        return False
+
+
+def _duration_fault(what: str, duration: str) -> str:
+    try:
+        return _unless(seconds(duration) > 0, what, "must be more than nothing")
+    except ValueError as error:
+        return f"{what}: {error}"

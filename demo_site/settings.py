@@ -1,0 +1,99 @@
+"""Django's settings. What differs between installations comes from Consul or the environment, never from here."""
+
+from pathlib import Path
+
+import dj_database_url
+
+from . import secret_key, startup
+from .config.live import Live
+from .config.source import start
+from .redis_cache import cache_entry
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOCAL_DIR = BASE_DIR / ".local"
+
+# The way of the configuration: the document in Consul KV becomes CACHES and SHOW_MESSAGE. Without a usable document
+# the start ends here, with one message and the exit status of its condition (startup.py).
+CONFIGURATION = Live(start())
+if CONFIGURATION.start.error and startup.is_operator_command():
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    SHOW_MESSAGE = ""
+else:
+    CACHES = {
+        "default": cache_entry(CONFIGURATION.in_force.document.redis_config, FOLLOW=CONFIGURATION.redis),
+    }
+    SHOW_MESSAGE = CONFIGURATION.in_force.show_message
+
+ENVIRONMENT = CONFIGURATION.start.environment
+SECRET_KEY = ENVIRONMENT["DJANGO_SECRET_KEY"] or secret_key.kept_in(LOCAL_DIR / "secret_key")
+DEBUG = ENVIRONMENT["DJANGO_DEBUG"]
+ALLOWED_HOSTS = ENVIRONMENT["DJANGO_ALLOWED_HOSTS"]
+CSRF_TRUSTED_ORIGINS = ENVIRONMENT["DJANGO_CSRF_TRUSTED_ORIGINS"]
+SECURE_PROXY_SSL_HEADER = ENVIRONMENT["DJANGO_SECURE_PROXY_SSL_HEADER"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
+DATABASES = {"default": dj_database_url.parse(ENVIRONMENT["DATABASE_URL"] or f"sqlite:///{LOCAL_DIR / 'db.sqlite3'}")}
+
+INSTALLED_APPS = [
+    "demo_site.apps.DemoSiteConfig",
+    "demo_site.apps.DemoAdminConfig",
+    "counter",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+# Every one of these acts on the admin's pages only: the counter and the health checks need none (middleware.py).
+MIDDLEWARE = [
+    "demo_site.middleware.SecurityMiddleware",
+    "demo_site.middleware.StaticFilesMiddleware",
+    "demo_site.middleware.SessionMiddleware",
+    "demo_site.middleware.CommonMiddleware",
+    "demo_site.middleware.CsrfViewMiddleware",
+    "demo_site.middleware.AuthenticationMiddleware",
+    "demo_site.middleware.MessageMiddleware",
+    "demo_site.middleware.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "demo_site.urls"
+WSGI_APPLICATION = "demo_site.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = LOCAL_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # the admin's files are served from where they are installed: no collectstatic needed
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {name: {"handlers": ["stderr"], "level": "INFO"} for name in ("demo_site", "counter")},
+}

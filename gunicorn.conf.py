@@ -1,0 +1,24 @@
+"""The production start: `gunicorn demo_site.wsgi` reads this file by itself. Command-line flags win over it.
+
+https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+import multiprocessing
+import os
+
+bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
+
+# Threads, because a request waits for one Redis reply; a few processes, because each has one interpreter lock.
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY") or min(multiprocessing.cpu_count(), 4))
+threads = 8
+
+# The master reads the configuration once, before any worker exists. A start without one ends there, with one message;
+# a worker that is replaced later inherits what is in force and asks nobody. It also shares the memory of the code.
+preload_app = True
+
+timeout = 30
+graceful_timeout = 30
+keepalive = 5
+accesslog = None  # "-" turns it on; a line per request costs about a tenth of the speed
+control_socket_disable = True  # it would be made under the home folder, which may be read-only
