@@ -19,11 +19,16 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+_given: set[int] = set()  # chosen before: nobody may listen there yet
+
+
 def choose(preferred: int, purpose: str, say: Callable[[str], None], host: str = "127.0.0.1") -> int:
     """The preferred port, or the next free one above it, which is said aloud."""
-    port = next((p for p in range(preferred, min(preferred + 200, 65536)) if is_free(p, host)), None)
+    candidates = (port for port in range(preferred, min(preferred + 200, 65536)) if port not in _given)
+    port = next((port for port in candidates if is_free(port, host)), None)
     if port is None:
         raise OSError(f"no free port from {preferred} upwards for {purpose}")
+    _given.add(port)
     if port != preferred:
         say(f"Port {preferred} is taken: {purpose} goes to port {port}.")
     return port

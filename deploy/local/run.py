@@ -112,7 +112,12 @@ def _show(site: Site, consul: Consul, password: str | None) -> None:
 
 def _watch(server: Process, session: Session) -> NoReturn:
     """The site's end is a failure, that of another server is told. Raises Failed."""
+    has_terminal = os.isatty(0)
     while not server.has_ended():
+        # A terminal that is closed sends SIGHUP to the leader of its session only. Where that is make, which keeps
+        # the signal to itself, this is how its end is noticed.
+        if has_terminal and not os.isatty(0):
+            raise KeyboardInterrupt
         for process in session.newly_ended():
             say(f"{process.name} has ended. To start it again, stop with Ctrl-C and run `make run`.")
         time.sleep(0.5)
