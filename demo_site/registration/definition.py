@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 import django
 
 from .. import __version__
+from ..durations import seconds
 from ..environment import Environment
 
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)"
 
 
 class DefinitionInvalid(ValueError):
@@ -111,13 +110,6 @@ def define(environment: Environment, **options: Any) -> ServiceDefinition:
 def versions() -> dict[str, str]:
     """The meta of every registration. Nothing in it changes while the site runs: each change would be a write."""
     return {"version": __version__, "python": platform.python_version(), "django": django.get_version()}
-
-
-def seconds(duration: str) -> float:
-    """A Go duration in seconds. Raises ValueError."""
-    if not re.fullmatch(f"({_DURATION_PART})+", duration):
-        raise ValueError(f"{duration!r} is no duration; write it like 10s, 500ms or 1m30s")
-    return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_DURATION_PART, duration))
 
 
 def _faults(definition: ServiceDefinition) -> list[str]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from ..consul_agent import services
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
-from .definition import ServiceDefinition, seconds
+from ..durations import seconds
+from .definition import ServiceDefinition
 from .register import is_registered
 
 LOOK_SECONDS = 1.0
