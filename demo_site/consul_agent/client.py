@@ -3,6 +3,7 @@
 Works unchanged on py-consul, the maintained fork: `http_connect` and the `headers` and `raw` parameters are its.
 """
 
+import http.client
 import os
 import re
 import threading
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import consul
 import consul.base
 import requests
+import urllib3
 
 from .address import AgentAddress
 from .errors import Denied, Garbled, Refused, Unreachable
@@ -81,6 +83,8 @@ class _Transport(consul.base.HTTPClient):
         self._session.trust_env = False  # no proxy, no .netrc: an agent is local
         self._session.verify = address.verify
         self._session.cert = address.cert
+        if address.verify is False:  # chosen by the operator, who need not be told at each request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def get(
         self, callback: Callable[..., Any], path: str, params: Params = None, headers: Any = None, raw: bool = False
@@ -108,12 +112,13 @@ class _Transport(consul.base.HTTPClient):
     def _call(
         self, method: str, callback: Callable[..., Any], path: str, params: Params, data: Any = "", raw: bool = False
     ) -> Any:
+        params = [(name, value) for name, value in params or [] if name != "token"]  # it goes into the header only
         code, headers, content = self._exchange(method, self.uri(path, params), data, self._read_seconds(params))
         body: Any = content if raw else content.decode("utf-8", "replace")
         self._raise_for_status(code, content)
         try:
             return callback(consul.base.Response(code, headers, body))
-        except (consul.ConsulException, ValueError, LookupError, AttributeError, TypeError) as error:
+        except _NOT_CONSULS as error:
             raise self._garbled(f"an answer that is not Consul's (status {code})") from error
 
     def _exchange(self, method: str, uri: str, data: Any, read_seconds: float) -> tuple[int, Any, bytes]:
@@ -128,14 +133,17 @@ class _Transport(consul.base.HTTPClient):
                 stream=True,
             ) as response:
                 return response.status_code, response.headers, self._content(response, read_seconds)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if any(map(_is_no_http, _causes(error))):
+                raise self._garbled("an answer that is not HTTP") from error
             raise Unreachable(f"Consul at {self._address.url} {self._reason(error, read_seconds)}.") from error
 
     def _content(self, response: requests.Response, seconds: float) -> bytes:
         """The body, bounded in size and in time: a time-out of a socket does not end an answer that drips."""
         deadline = time.monotonic() + seconds
         body = bytearray()
-        for chunk in response.iter_content(_CHUNK_BYTES):
+        # read1 returns what has come; `iter_content` would wait until a chunk is full.
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > _MAX_ANSWER_BYTES:
                 raise self._garbled(f"more than {_MAX_ANSWER_BYTES} bytes")
@@ -181,16 +189,31 @@ class _Transport(consul.base.HTTPClient):
         return _root_reason(error)
 
 
-def _root_reason(error: BaseException) -> str:
-    """The operating system's or OpenSSL's own words; requests wraps them several times, URL included."""
+# What the library's callbacks raise on an answer of another shape; RecursionError: JSON that is nested too deeply.
+_NOT_CONSULS = (consul.ConsulException, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it wraps, outermost first: requests and urllib3 wrap in four different ways."""
     cause: BaseException | None = error
     for _ in range(10):
-        inner = cause and (cause.__cause__ or cause.__context__ or getattr(cause, "reason", None))
-        if not isinstance(inner, BaseException):
-            break
-        cause = inner
-    if isinstance(cause, OSError) and cause.strerror:
-        words = re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", cause.strerror)
-    else:
-        words = type(cause).__name__
+        if cause is None:
+            return
+        yield cause
+        wrapped = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        cause = next((inner for inner in wrapped if isinstance(inner, BaseException)), None)
+
+
+def _is_no_http(cause: BaseException) -> bool:
+    cut_off = isinstance(cause, (OSError, http.client.IncompleteRead))
+    return isinstance(cause, (http.client.HTTPException, urllib3.exceptions.DecodeError)) and not cut_off
+
+
+def _root_reason(error: BaseException) -> str:
+    """The operating system's or OpenSSL's own words, without the URL that requests puts around them."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, http.client.RemoteDisconnected) for cause in causes):
+        return "closed the connection without an answer"
+    said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    words = re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", said[-1]) if said else type(causes[-1]).__name__
     return {"Connection refused": "refused the connection"}.get(words, f"is out of reach: {words}")
