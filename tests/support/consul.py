@@ -126,6 +126,10 @@ class ConsulServer(ServerProcess):
     def delete(self, key):
         self._answer("DELETE", f"/v1/kv/{key}")
 
+    def register(self, service, **members):
+        """Register a service by hand, as another program would."""
+        assert self.api("PUT", "/v1/agent/service/register", json={"Name": service, **members}).ok
+
     def agent_services(self):
         """The services that the agent knows, by id."""
         return self._answer("GET", "/v1/agent/services")
