@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
+from tests.support.documents import document
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
@@ -95,6 +96,21 @@ def own_redis():
 def config_key():
     """A Consul key that no other test uses."""
     return f"demo-config-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def environment(consul, redis, config_key):
+    """The variables of a site that counts in `redis`, as its document at `config_key` in `consul` says."""
+    consul.put(config_key, document(redis))
+    return {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}
+
+
+@pytest.fixture(scope="session")
+def session_site(session_consul, session_redis):
+    """A site under gunicorn with two workers, for tests that only ask it something."""
+    session_consul.put("demo-config", document(session_redis))
+    with Site({"CONSUL_HTTP_ADDR": session_consul.address}) as site:
+        yield site.gunicorn(workers=2)
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ class ConsulServer(ServerProcess):
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.address = f"127.0.0.1:{self.http_port}"
 
+    def __enter__(self):
+        return self.start()
+
     def start(self):
         """Start the agent and wait until it has a leader and keeps keys."""
         config_path = self.directory / "agent.json"

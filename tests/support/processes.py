@@ -21,7 +21,7 @@ class ServerProcess:
         self.process = None
 
     def __enter__(self):
-        return self.start()
+        return self
 
     def __exit__(self, *exc_info):
         self.close()

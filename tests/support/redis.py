@@ -19,6 +19,9 @@ class RedisServer(ServerProcess):
         super().__init__("redis-server")
         self.host, self.port, self.password = host, free_port(), password
 
+    def __enter__(self):
+        return self.start()
+
     def start(self):
         lines = [f"port {self.port}", f"bind {self.host}", 'save ""', "appendonly no", f"dir {self.directory}"]
         if self.password:
