@@ -5,6 +5,7 @@ https://docs.gunicorn.org/en/stable/settings.html
 
 import multiprocessing
 import os
+from typing import Any
 
 bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
 
@@ -22,3 +23,10 @@ graceful_timeout = 30
 keepalive = 5
 accesslog = None  # "-" turns it on; a line per request costs about a tenth of the speed
 control_socket_disable = True  # it would be made under the home folder, which may be read-only
+
+
+def post_worker_init(worker: Any) -> None:
+    """Follow the configuration: in the worker, because threads do not survive a fork."""
+    from django.conf import settings
+
+    settings.CONFIGURATION.follow()

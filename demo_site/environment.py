@@ -7,6 +7,7 @@ from os import EX_CONFIG
 from typing import Any
 
 from .consul_agent.address import DEFAULT as CONSUL_DEFAULT
+from .durations import seconds
 from .startup import StartupError
 
 
@@ -28,6 +29,10 @@ def _port(text: str) -> int | None:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValueError("must be a port, 1 to 65535")
     return int(text)
+
+
+def _duration(text: str) -> float | None:
+    return seconds(text) if text else None
 
 
 def _key(text: str) -> str:
@@ -68,6 +73,8 @@ TABLE = (
     Variable("CONSUL_CLIENT_KEY", "", _CONSUL),
     Variable("DEMO_CONFIG_KEY", "demo-config", _DOCUMENT, _key),
     Variable("DEMO_CONFIG_FILE", "", _DOCUMENT),
+    Variable("DEMO_CONFIG_SNAPSHOT", "", _DOCUMENT),
+    Variable("DEMO_CONFIG_SNAPSHOT_MAX_AGE", "", _DOCUMENT, _duration),
     Variable("SERVICE_NAME", "mydemo", _SERVICE),
     Variable("SERVICE_ID", "", _SERVICE),
     Variable("SERVICE_ADDRESS", "", _SERVICE),

@@ -1,21 +1,45 @@
-"""The configuration in force in this process, and its state."""
+"""The configuration in force in this process: its state, and how the next one replaces it."""
 
+import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .source import Loaded, Start
+from ..consul_agent.client import Client
+from ..consul_agent.kv import Entry
+from ..redis_cache.lazy import LazyClient
+from . import snapshot
+from .document import DocumentInvalid
+from .handover import Handover
+from .loaded import Loaded, loaded
+from .source import Start
 
 if TYPE_CHECKING:
     from redis import Redis
 
+_MOST_FAULTS = 5  # of one document, in a sentence; all of them are in `rejected`
+
+logger = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
 
 @dataclass(frozen=True)
 class Rejected:
-    """A newer document that did not take effect: its index and why."""
+    """A newer document that did not take effect: its index and why. `transient`: its Redis may yet answer."""
 
-    index: int | None
+    index: int
     faults: tuple[str, ...]
+    transient: bool
+    raw: bytes = field(repr=False)
+
+    def is_of(self, entry: Entry) -> bool:
+        """Whether `entry` is the very document that was rejected."""
+        return (self.index, self.raw) == (entry.modify_index, entry.value)
 
 
 @dataclass(frozen=True)
@@ -25,27 +49,22 @@ class Status:
     state: str
     reason: str | None = None
     rejected: Rejected | None = None
+    since: datetime = field(default_factory=_now)
 
 
 class InForce:
     """One configuration as a whole: the document, where it came from, and the Redis client that goes with it."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self.loaded = loaded
-        self.document = loaded.document
-        self.show_message = loaded.document.show_message
-        self._redis: Redis | None = None
-        self._lock = threading.Lock()
+    def __init__(self, value: Loaded, client: LazyClient | None = None) -> None:
+        self.loaded = value
+        self.document = value.document
+        self.show_message = value.document.show_message
+        self.client = client or LazyClient(value.document.redis_config)
 
     @property
     def redis(self) -> "Redis":
-        """The client, built when first asked for: after the fork, and not at all for most commands."""
-        if self._redis is None:
-            from ..redis_cache.client import open_client  # redis-py takes 0.15 s to import
-
-            with self._lock:
-                self._redis = self._redis or open_client(self.document.redis_config)
-        return self._redis
+        """The Redis client."""
+        return self.client.get()
 
 
 class Live:
@@ -53,8 +72,23 @@ class Live:
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self._in_force = InForce(start.loaded) if start.loaded else None
-        self.status = Status("file" if start.loaded and start.loaded.kind == "file" else "current")
+        self.watch_errors = 0
+        self.rejections = 0
+        self.last_contact: datetime | None = None
+        self._snapshot = Path(path) if (path := start.environment["DEMO_CONFIG_SNAPSHOT"]) else None
+        self._handover = Handover()
+        self._in_force: InForce | None = None
+        self.status = Status("current")
+        if start.loaded:
+            self._in_force = InForce(start.loaded)
+            self.status = self._initial_status(start.loaded)
+            self._handover.write(start.loaded)
+
+    @staticmethod
+    def _initial_status(value: Loaded) -> Status:
+        if value.kind == "snapshot":
+            return Status("snapshot", f"running on a snapshot of {value.loaded_at:%Y-%m-%d %H:%M:%S} UTC")
+        return Status("file" if value.kind == "file" else "current")
 
     @property
     def in_force(self) -> InForce:
@@ -66,3 +100,111 @@ class Live:
     def redis(self) -> "Redis":
         """The Redis client in force, for django-redis to follow."""
         return self.in_force.redis
+
+    def follow(self) -> None:
+        """Start to follow the key. To be called once in each serving process, after the fork.
+
+        A worker that is replaced first takes over what the other processes of its instance have in force.
+        """
+        with self._handover.locked():
+            inherited = self._handover.read()
+            if inherited and not inherited.same_as(self.in_force.loaded):
+                self._in_force = InForce(inherited)
+                self.status = self._initial_status(inherited)
+            if self.in_force.loaded.kind == "consul":
+                self._keep_snapshot(self.in_force.loaded)
+        if self.status.state == "snapshot":
+            logger.warning("Consul was out of reach at the start: %s", self.status.reason)
+        if self.in_force.loaded.kind != "file":
+            from . import watcher
+
+            key, address = self.start.environment["DEMO_CONFIG_KEY"], self.start.address
+            arguments = (self, lambda: Client(address, watcher.TIMEOUTS), key)
+            threading.Thread(target=watcher.run, args=arguments, name="configuration-watch", daemon=True).start()
+
+    def offer(self, entry: Entry) -> None:
+        """Put the entry's document in force if it is another one, valid, and its Redis answers; else reject it."""
+        self.last_contact = _now()
+        value, rejected = self.in_force.loaded, self.status.rejected
+        if (value.kind, value.index, value.raw) == ("consul", entry.modify_index, entry.value):
+            self._confirm()
+        elif rejected and not rejected.transient and rejected.is_of(entry):
+            self._become(Status("rejected", _why(rejected), rejected))
+        else:
+            self._judge(entry)
+
+    def lose_contact(self, reason: str) -> None:
+        """Consul cannot be asked: what is in force stays."""
+        self.watch_errors += 1
+        if self.status.state == "snapshot":
+            return
+        self._become(replace(self.status, state="stale", reason=reason))
+
+    def lose_key(self, reason: str) -> None:
+        """Consul answers, but the key is gone: what is in force stays."""
+        self.last_contact = _now()
+        self._become(Status("stale", reason))
+
+    def _judge(self, entry: Entry) -> None:
+        try:
+            value = loaded(entry.value, "consul", entry.key, entry.modify_index)
+        except DocumentInvalid as error:
+            return self._reject(entry, [str(fault) for fault in error.faults], transient=False)
+        client = self.in_force.client
+        if value.document.redis_config != client.config:
+            from ..redis_cache import probe
+
+            client = LazyClient(value.document.redis_config)
+            if faults := probe.faults(client):
+                client.retire()
+                return self._reject(entry, faults, transient=True)
+        return self._swap(InForce(value, client))
+
+    def _swap(self, new: InForce) -> None:
+        old = self.in_force
+        self._in_force = new  # one reference: every later request sees all of the new, every earlier one all of the old
+        if new.client is not old.client:
+            old.client.retire()
+        with self._handover.locked():
+            kept = self._handover.read()
+            if kept is None or not kept.same_as(new.loaded):
+                self._handover.write(new.loaded)
+                self._keep_snapshot(new.loaded)
+        self._become(Status("current"))
+        logger.info("Put in force: %s", new.loaded.origin)
+
+    def _reject(self, entry: Entry, faults: list[str], transient: bool) -> None:
+        rejected = Rejected(entry.modify_index, tuple(faults), transient, entry.value)
+        if rejected != self.status.rejected:
+            self.rejections += 1
+        self._become(Status("rejected", _why(rejected), rejected))
+
+    def _confirm(self) -> None:
+        self._become(Status("current"))
+        if self._snapshot:
+            snapshot.confirm(self._snapshot)
+
+    def _become(self, status: Status) -> None:
+        """Change the state; what stays the same keeps its `since` and is not logged again."""
+        old = self.status
+        if (status.state, status.reason, status.rejected) == (old.state, old.reason, old.rejected):
+            return
+        self.status = replace(status, since=old.since if status.state == old.state else _now())
+        origin = self.in_force.loaded.origin
+        if status.state == "current":
+            logger.info("The configuration is no longer %s", old.state)
+        else:
+            logger.warning("The configuration is %s, %s stays in force: %s", status.state, origin, status.reason)
+
+    def _keep_snapshot(self, value: Loaded) -> None:
+        if self._snapshot:
+            try:
+                snapshot.write(self._snapshot, value)
+            except OSError as error:
+                logger.error("The snapshot %s cannot be written: %s", self._snapshot, error.strerror)
+
+
+def _why(rejected: Rejected) -> str:
+    more = len(rejected.faults) - _MOST_FAULTS
+    shown = "; ".join(rejected.faults[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+    return f"the document at index {rejected.index} was rejected: {shown}"

@@ -1,10 +1,9 @@
-"""Where the document is read at start-up: Consul, or a file. Each of the four conditions ends in a `StartupError`."""
+"""Where a start reads the document: Consul, a snapshot, or a file. Each of the four conditions is a `StartupError`."""
 
 import functools
 import os
 import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..consul_agent import kv
@@ -13,7 +12,9 @@ from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied, Missing, Unreachable
 from ..environment import Environment, invalid
 from ..startup import StartupError
-from .document import Document, DocumentInvalid, parse
+from . import snapshot
+from .document import DocumentInvalid
+from .loaded import Loaded, loaded
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
 _EXAMPLE = (
@@ -21,22 +22,6 @@ _EXAMPLE = (
     '"show_message": "hello"}'
 )
 _MOST_FAULTS = 20
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A valid document and where it came from. `kind` is "consul" or "file", `place` the key or the path."""
-
-    document: Document
-    kind: str
-    place: str
-    index: int | None = None
-    loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def origin(self) -> str:
-        """For people: "Consul key demo-config, ModifyIndex 86"."""
-        return f"Consul key {self.place}, ModifyIndex {self.index}" if self.kind == "consul" else f"file {self.place}"
 
 
 @dataclass(frozen=True)
@@ -67,10 +52,27 @@ def start() -> Start:
 
 
 def load(environment: Environment, address: AgentAddress) -> Loaded:
-    """The document from DEMO_CONFIG_FILE or else from Consul. Raises `StartupError`."""
+    """The document from DEMO_CONFIG_FILE; or else from Consul; or, while that is unreachable, from the snapshot.
+
+    Raises `StartupError`.
+    """
     if environment["DEMO_CONFIG_FILE"]:
         return _from_file(Path(environment["DEMO_CONFIG_FILE"]))
-    return _from_consul(address, environment["DEMO_CONFIG_KEY"])
+    try:
+        return _from_consul(address, environment["DEMO_CONFIG_KEY"])
+    except StartupError as error:
+        if error.condition == "unreachable" and environment["DEMO_CONFIG_SNAPSHOT"]:
+            return _from_snapshot(environment, error)
+        raise
+
+
+def _from_snapshot(environment: Environment, unreachable: StartupError) -> Loaded:
+    path, max_age = environment["DEMO_CONFIG_SNAPSHOT"], environment["DEMO_CONFIG_SNAPSHOT_MAX_AGE"]
+    try:
+        return snapshot.read(Path(path), environment["DEMO_CONFIG_KEY"], max_age)
+    except snapshot.SnapshotUnusable as error:
+        message = f"{unreachable}\nThe snapshot {path} (DEMO_CONFIG_SNAPSHOT) is of no use: {error}."
+        raise StartupError(unreachable.condition, unreachable.status, message) from unreachable
 
 
 def _from_file(path: Path) -> Loaded:
@@ -85,7 +87,7 @@ def _from_file(path: Path) -> Loaded:
             f"DEMO_CONFIG_FILE {path} cannot be read: {error.strerror}.\nWrite the document there: {_EXAMPLE}",
         ) from None
     try:
-        return Loaded(parse(raw), "file", str(path))
+        return loaded(raw, "file", str(path))
     except DocumentInvalid as error:
         raise _invalid(f"The document in {path}", error, "Correct the file (DEMO_CONFIG_FILE).") from None
 
@@ -104,7 +106,7 @@ def _from_consul(address: AgentAddress, key: str) -> Loaded:
         message = f"The key `{key}` cannot be read. {error}\n{remedy}"
         raise StartupError("unreachable", os.EX_UNAVAILABLE, message) from error
     try:
-        return Loaded(parse(entry.value), "consul", key, entry.modify_index)
+        return loaded(entry.value, "consul", key, entry.modify_index)
     except DocumentInvalid as error:
         what = f"The document at the Consul key `{key}` (ModifyIndex {entry.modify_index})"
         raise _invalid(what, error, f"Put a correct one: consul kv put {key} @document.json") from None

@@ -1,0 +1,57 @@
+"""The value in force, in memory that the instance's processes share: what a replaced worker starts on."""
+
+import json
+import struct
+import zlib
+from datetime import datetime
+
+from ..instance import SharedMemory
+from .document import MAX_BYTES
+from .loaded import Loaded, loaded
+
+# Two slots, written in turn: a writer that is killed half way leaves the other one whole. Each holds a sequence number,
+# the lengths of its two parts, a checksum of them, then the parts: where the document came from, and its bytes.
+_HEADER = struct.Struct("<QIII")
+_SLOT = _HEADER.size + 64 * 1024 + MAX_BYTES
+
+
+class Handover:
+    """Made before the workers are forked; each writes what it puts in force, a new one reads what is.
+
+    Read and write while holding `locked()`.
+    """
+
+    def __init__(self) -> None:
+        self._memory = SharedMemory(2 * _SLOT)
+        self.locked = self._memory.locked
+
+    def write(self, value: Loaded) -> None:
+        """Keep `value` as the one in force."""
+        origin = json.dumps([value.kind, value.place, value.index, value.loaded_at.isoformat()]).encode()
+        content = origin + value.raw
+        sequence = self._newest()[0] + 1
+        slot = sequence % 2 * _SLOT
+        body = slot + _HEADER.size
+        self._memory.data[body : body + len(content)] = content
+        header = _HEADER.pack(sequence, len(origin), len(value.raw), zlib.crc32(content))
+        self._memory.data[slot:body] = header
+
+    def read(self) -> Loaded | None:
+        """The value in force, or None when none was written yet."""
+        return self._newest()[1]
+
+    def _newest(self) -> tuple[int, Loaded | None]:
+        whole = [slot for slot in map(self._slot, (0, _SLOT)) if slot is not None]
+        if not whole:
+            return 0, None
+        sequence, origin, raw = max(whole)
+        kind, place, index, loaded_at = json.loads(origin)
+        return sequence, loaded(raw, kind, place, index, datetime.fromisoformat(loaded_at))
+
+    def _slot(self, start: int) -> tuple[int, bytes, bytes] | None:
+        body = start + _HEADER.size
+        sequence, origin_size, raw_size, checksum = _HEADER.unpack(self._memory.data[start:body])
+        content = self._memory.data[body : body + min(origin_size + raw_size, _SLOT - _HEADER.size)]
+        if sequence == 0 or zlib.crc32(content) != checksum:
+            return None
+        return sequence, content[:origin_size], content[origin_size:]

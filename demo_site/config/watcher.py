@@ -1,0 +1,76 @@
+"""The watch: follows the key with blocking queries and decides what each answer means for the value in force.
+
+https://developer.hashicorp.com/consul/api-docs/features/blocking
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from ..consul_agent import kv
+from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.errors import ConsulError
+from .live import Live
+
+# With Consul's jitter and the read time-out on top, a silent peer is noticed within the wait + 10 s; and an idle worker
+# asks 40 times an hour.
+WAIT_SECONDS = 90
+TIMEOUTS = Timeouts(connect=1.0, read=4.0)
+# A document whose Redis did not answer is probed again: it may have been put before its server was up.
+REJECTED_WAIT_SECONDS = 15
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 4.0
+
+logger = logging.getLogger(__name__)
+
+
+def watch(live: Live, open_client: Callable[[], Client], key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
+    """Each step asks Consul once, does what follows from the answer, and yields the seconds to pause. Never ends.
+
+    The first step asks without waiting. After any error the next one does too, on a new connection: what the index
+    was worth is unknown then, and a Consul that lost its state may hold another document under the same index.
+    """
+    failures = 0
+    while True:
+        client = open_client()
+        try:
+            for pause in _follow(live, client, key, wait):
+                failures = 0
+                yield pause
+        except ConsulError as error:
+            live.lose_contact(str(error))
+        finally:
+            client.close()
+        failures += 1
+        # Full jitter above a floor, so that workers do not ask in step and each asks at most once a second.
+        longest = min(LEAST_PAUSE_SECONDS * 2**failures, MOST_PAUSE_SECONDS)
+        yield random.uniform(LEAST_PAUSE_SECONDS, longest)  # noqa: S311 (jitter, no secret)
+
+
+def _follow(live: Live, client: Client, key: str, wait: int) -> Iterator[float]:
+    index = 0
+    while True:
+        asked_at = time.monotonic()
+        patience = min(wait, REJECTED_WAIT_SECONDS) if live.status.rejected else wait
+        found, entry = kv.query(client, key, index, patience)
+        news = found != index
+        # An index that went back means a restored or emptied store: start over (0 asks without waiting).
+        index = max(found, 1) if found >= index else 0
+        if entry is None:
+            live.lose_key(f"the key `{key}` was deleted")
+        else:
+            live.offer(entry)
+        quick = time.monotonic() - asked_at < LEAST_PAUSE_SECONDS
+        # Consul answers at once only with news. What does so without, or has no key, must not be asked in a loop.
+        yield LEAST_PAUSE_SECONDS if quick and (entry is None or not news) else 0.0
+
+
+def run(live: Live, open_client: Callable[[], Client], key: str) -> None:
+    """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
+    while True:
+        try:
+            for pause in watch(live, open_client, key):
+                time.sleep(pause)
+        except Exception:
+            logger.exception("The watch of %s failed and starts again", key)
+            time.sleep(MOST_PAUSE_SECONDS)

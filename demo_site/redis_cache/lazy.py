@@ -1,0 +1,43 @@
+"""A Redis client that is built when first asked for, and retired once."""
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..config.document import RedisConfig
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class LazyClient:
+    """The client of one `RedisConfig`. It is built at its first use: after the fork, and never for most commands."""
+
+    def __init__(self, config: RedisConfig) -> None:
+        self.config = config
+        self._client: Redis | None = None
+        self._lock = threading.Lock()
+        self._retired = False
+
+    def get(self) -> "Redis":
+        """The client; for ever the same one."""
+        return self._client or self._build()
+
+    def _build(self) -> "Redis":
+        from .client import open_client  # redis-py takes 0.15 s to import
+
+        with self._lock:
+            if self._client is None:
+                self._client = open_client(self.config)
+                self._retire_pool()
+            return self._client
+
+    def retire(self) -> None:
+        """Close the idle connections now and each busy one after its command. Whoever holds the client can go on."""
+        with self._lock:
+            self._retired = True
+            self._retire_pool()
+
+    def _retire_pool(self) -> None:
+        if self._retired and self._client is not None:
+            pool: Any = self._client.connection_pool
+            pool.retire()
