@@ -169,6 +169,7 @@ def _fault(location: tuple[int | str, ...], message: str) -> Fault:
 
 def _sentence(message: str) -> str:
     """Shorten pydantic's wording: after a path, "Input should be X" reads better as "should be X"."""
+    message = re.sub("a valid dictionary.*", "a JSON object", message)  # it names Python's types
     return "is missing" if message == "Field required" else re.sub(r"^(Value error, |Input )", "", message)
 
 
