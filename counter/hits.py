@@ -1,15 +1,14 @@
 """The counter: the plain Redis key `hits`. The only place that touches it."""
 
-import logging
 from typing import NamedTuple
 
 from django.conf import settings
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-KEY = "hits"
+from .group_commit import CommitFailed, Committed, GroupCommit
 
-logger = logging.getLogger(__name__)
+KEY = "hits"
 
 
 class Hit(NamedTuple):
@@ -25,12 +24,24 @@ class CountingFailed(Exception):
 
 def count() -> Hit:
     """Count one page view. Raises `CountingFailed`, within a second."""
+    try:
+        number, message = _commits.take()
+    except CommitFailed as error:
+        if isinstance(error.__cause__, RedisError):
+            raise CountingFailed(str(error.__cause__)) from error
+        raise
+    return Hit(number, message)
+
+
+def _increment(hits: int) -> Committed[str]:
+    """Add `hits` in one command; the last number of the range, and the message that goes with it."""
     while True:
         in_force = settings.CONFIGURATION.in_force
         redis = get_redis_connection("default")
         if settings.CONFIGURATION.in_force is in_force:
             break  # the connection and the message are of one configuration: none was swapped in between
-    try:
-        return Hit(int(redis.incr(KEY)), in_force.show_message)
-    except RedisError as error:
-        raise CountingFailed(str(error)) from error
+    number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
+    return Committed(int(number), in_force.show_message)
+
+
+_commits = GroupCommit(_increment)
