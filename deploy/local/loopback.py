@@ -16,7 +16,8 @@ def request(url: str, *, method: str = "GET", body: bytes | None = None, timeout
         with _OPENER.open(urllib.request.Request(url, data=body, method=method), timeout=timeout) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.read()
+        with error:
+            return error.code, error.read()
     except (OSError, http.client.HTTPException) as error:
         return 0, str(error).encode()
 

@@ -111,8 +111,8 @@ def _movable(address: RedisAddress, reason: str, consul: Consul, say: Say) -> Re
         return replace(address, host=bind)
     port = ports.choose(address.port, "Redis", say, bind)
     say(f"WARNING: `{KEY}` names the Redis at {address}, where something else answers: {reason}")
-    say(f"    The document was left as it is. Set redis_config.redis_port to {port}: {consul.editor}")
-    say(f"    Or stop what is on port {address.port}, then this with Ctrl-C, and run `make run` again.")
+    say(f"    The document was left as it is. Set redis_config.redis_port to {port} at {consul.editor}")
+    say(f"    or stop what is on port {address.port}; then end this with Ctrl-C and run `make run` again.")
     return replace(address, host=bind, port=port)
 
 

@@ -6,6 +6,7 @@ import platform
 import queue
 import tempfile
 import threading
+import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
@@ -94,6 +95,9 @@ def _open(url: str) -> BinaryIO:
     def connect() -> None:
         try:
             answer.put(cast(BinaryIO, urllib.request.urlopen(url, timeout=READ_TIMEOUT)))
+        except urllib.error.HTTPError as refusal:
+            refusal.close()  # it holds the connection
+            answer.put(refusal)
         except Exception as error:
             answer.put(error)
 

@@ -28,6 +28,7 @@ from servers import ServerNotFound, find_consul, find_redis
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 TEMPLATE = Path(__file__).with_name("demo-config.json")
+SITE_PORT = 8000
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,7 +62,7 @@ def _run(session: Session) -> NoReturn:
         say(f"Everything runs on this machine; not used from the environment: {', '.join(ignored)}.")
     python = environment.provide(ROOT, ["requirements.txt"], say)
     consul = consul_server.provide(partial(find_consul, LOCAL / "cache", say), LOCAL, session, say)
-    site = Site(ROOT, python, ports.choose(8000, "the site", say), f"127.0.0.1:{consul.port}")
+    site = Site(ROOT, python, ports.choose(SITE_PORT, "the site", say), f"127.0.0.1:{consul.port}")
     _prepare(site, consul, session)
     password = site.create_admin(LOCAL / "admin-password")
     say("Starting the site")

@@ -21,6 +21,7 @@ PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromium-driver": ("chromedriver",),
     "bind9-dnsutils": ("dig",),
+    "gnupg": ("gpg",),
 }
 
 
