@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from django.core.exceptions import ImproperlyConfigured
 
-# They show or clean up what is broken, so they run without a configuration in force.
-OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister"})
+# They show, explain or clean up what is broken, so they run without a configuration in force.
+OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister", "help"})
 
 
 class StartupError(ImproperlyConfigured):
@@ -33,7 +33,8 @@ def is_operator_command() -> bool:
 def run_command(execute: Callable[[list[str]], None], argv: list[str]) -> None:
     """Run a `manage.py` command line; a `StartupError` ends the process with its message and status."""
     global _command
-    _command = argv[1] if len(argv) > 1 else ""
+    asks_for_help = argv[1:] == [] or {"-h", "--help"} & {*argv}
+    _command = "help" if asks_for_help else argv[1]
     try:
         execute(argv)
     except StartupError as error:
