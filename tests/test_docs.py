@@ -1,0 +1,257 @@
+"""The documents say what is true: names, options, defaults, messages and links are held against the project."""
+
+import json
+import re
+import shlex
+import sys
+from importlib import import_module
+
+import pytest
+
+from demo_site.config.document import Document, DocumentInvalid, parse
+from demo_site.environment import TABLE
+from tests.support.binaries import PROJECT
+from tests.support.consul import ConsulServer
+from tests.support.documents import SMALLEST, changed, raw
+from tests.support.ports import free_port
+from tests.support.site import Site
+
+PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(PROJECT.glob("docs/**/*.md"))]
+README = PAGES[0].read_text()
+ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
+LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+COMMANDS = sorted(path.stem for path in PROJECT.glob("demo_site/management/commands/[a-z]*.py"))
+
+
+def section(text, heading):
+    """What stands between a heading and the next one of its rank or above."""
+    marks = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert marks, f"no heading {heading!r}"
+    rest = text[marks.end() :]
+    following = re.search(rf"^#{{1,{len(marks[1])}}} ", rest, re.MULTILINE)
+    return rest[: following.start()] if following else rest
+
+
+def rows(text):
+    """The cells of all tables in the text, headings left out."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
+    ends = [i for i, row in enumerate(cells) if set(row[0]) == {"-"}]
+    return [row for i, row in enumerate(cells) if i not in ends and i + 1 not in ends]
+
+
+def faults_of(document):
+    with pytest.raises(DocumentInvalid) as caught:
+        parse(document)
+    return [str(fault) for fault in caught.value.faults]
+
+
+# The environment.
+
+
+def test_every_variable_is_documented_with_its_default_and_no_other_is():
+    documented = {row[0].strip("`"): row[1].strip("`") for row in rows(section(README, "Environment"))}
+    assert documented == {variable.name: variable.default for variable in TABLE}
+
+
+def test_every_variable_named_anywhere_exists():
+    known = {variable.name for variable in TABLE}
+    known |= set(re.findall(r'environ\.get\("(\w+)"\)', (PROJECT / "gunicorn.conf.py").read_text()))
+    for page in PAGES:
+        named = set(re.findall(r"\b(?:CONSUL|DEMO|SERVICE|DJANGO|GUNICORN)_[A-Z_]+\b", page.read_text()))
+        assert named <= known, page.name
+
+
+def test_every_variable_of_gunicorn_is_documented():
+    read = set(re.findall(r'environ\.get\("(\w+)"\)', (PROJECT / "gunicorn.conf.py").read_text()))
+    documented = {variable.name for variable in TABLE}
+    documented |= {row[0].strip("`") for row in rows(section(README, "In production"))}
+    assert read <= documented
+
+
+# The document.
+
+
+def test_shown_document_is_the_one_that_make_run_puts():
+    ((_, shown),) = [block for block in FENCE.findall(section(README, "The document")) if block[0] == "json"]
+    parse(shown.encode())
+    assert json.loads(shown) == json.loads((PROJECT / "deploy/local/demo-config.json").read_text())
+
+
+def test_shown_document_has_every_member():
+    ((_, shown),) = [block for block in FENCE.findall(section(README, "The document")) if block[0] == "json"]
+    members = json.loads(shown)
+    assert members.keys() == Document.model_fields.keys()
+    assert members["redis_config"].keys() == Document.model_fields["redis_config"].annotation.model_fields.keys()
+
+
+def faulty_document(said):
+    """The document that a cell of the README's tables of faults describes."""
+    text = json.dumps(SMALLEST)
+    wholes = {
+        "no `show_message`": raw(changed("show_message", ...)),
+        "`show_message` twice": text.replace("}, ", '}, "show_message": "", ').encode(),
+        '`"any_member": NaN`': text.replace("{", '{"any_member": NaN, ', 1).encode(),
+        "no bytes": b"",
+        "a list": b"[]",
+        "a comma too many": text.replace("}, ", "},, ").encode(),
+        "Latin-1 text": '{"show_message": "é"}'.encode("latin-1").replace(b": ", b":"),
+        "a byte order mark": text.encode("utf-8-sig"),
+        "600,000 bytes": text.encode().ljust(600_000),
+        "150 objects in each other": b'{"a":' * 150 + b"1" + b"}" * 150,
+        "a number of 5,000 digits": b'{"a": ' + b"1" * 5000 + b"}",
+    }
+    if said in wholes:
+        return wholes[said]
+    name, value = said.strip("`").split(": ", 1)
+    name = name.strip('"')
+    path = name if name in SMALLEST else f"redis_config.{name}"
+    return raw(changed(path, json.loads(value)))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [pytest.param(*row, id=row[0]) for row in rows(section(README, "What every fault says"))],
+)
+def test_every_fault_says_what_the_readme_says(said, message):
+    assert message.strip("`") in faults_of(faulty_document(said))
+
+
+# The commands.
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "runserver"])
+def test_options_of_each_command_are_documented_and_no_others(name):
+    command = import_module(f"demo_site.management.commands.{name}").Command()
+    parser = command.create_parser("manage.py", name)
+    own = {
+        option
+        for action in parser._actions
+        for option in action.option_strings
+        if action.dest not in ("help", "version", "verbosity", "settings", "pythonpath", "traceback", "no_color")
+    }
+    documented = set(OPTION.findall(section(README, f"`{name}`")))
+    assert documented == own - {"--force-color", "--skip-checks"}
+
+
+def test_every_command_has_a_section():
+    headings = re.findall(r"^### `(\w+)`$", section(README, "Commands"), re.MULTILINE)
+    assert sorted(headings) == COMMANDS
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:`| {4})make (\w+)", page.read_text())) <= targets, page.name
+
+
+# The four start-up failures: the README shows what is really said.
+
+BROKEN = {"redis_config": {"redis_host": "", "redis_port": "6379", "redis_db": -1}, "show_message": 5}
+
+
+def shown_failure(status):
+    """The command, the message and the status in the section of the README that tells of this exit status."""
+    heading = re.search(rf"^### ({status}: .+)$", README, re.MULTILINE)[1]
+    ((_, session),) = FENCE.findall(section(README, heading))
+    command, *message, echo, shown_status = session.strip().splitlines()
+    assert echo == "$ echo $?"
+    return command.removeprefix("$ "), "\n".join(message) + "\n", int(shown_status)
+
+
+def assert_said(status, consul_address, **environment):
+    command, message, shown_status = shown_failure(status)
+    site = Site({"CONSUL_HTTP_ADDR": consul_address, **environment})
+    try:
+        ended = site.command(*shlex.split(command.removeprefix("python manage.py ")))
+    finally:
+        site.close()
+    said = ended.stderr.replace(consul_address, "127.0.0.1:8500").replace(
+        environment.get("DEMO_CONFIG_KEY", "demo-config"), "demo-config"
+    )
+    index = re.compile(r"ModifyIndex \d+")
+    assert index.sub("ModifyIndex N", said) == index.sub("ModifyIndex N", message)
+    assert ended.status == shown_status == status
+    assert ended.seconds < 10
+
+
+def test_message_of_an_unreachable_consul():
+    assert_said(69, f"127.0.0.1:{free_port()}")
+
+
+def test_message_of_a_missing_key(consul, config_key):
+    assert_said(66, consul.address, DEMO_CONFIG_KEY=config_key)
+
+
+def test_message_of_an_invalid_document(consul, config_key):
+    consul.put(config_key, BROKEN)
+    assert_said(78, consul.address, DEMO_CONFIG_KEY=config_key)
+
+
+def test_message_of_a_denied_key_and_the_policy_that_suffices():
+    policy = re.search(r"A policy that suffices: `(.+)`", README)[1]
+    with ConsulServer(acl=True) as consul:
+        assert_said(77, consul.address, CONSUL_HTTP_TOKEN=consul.token('key "other" { policy = "read" }'))
+        consul.put("demo-config", SMALLEST)
+        site = Site({"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": consul.token(policy)})
+        try:
+            assert site.command("check").status == 0
+        finally:
+            site.close()
+
+
+# Links and paths.
+
+
+def anchors(page):
+    """The anchors that GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in (first or second for first, second in LINK.findall(page.read_text())):
+        path, _, anchor = link.partition("#")
+        if not re.match(r"https?:", link):
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_layout_names_what_exists_and_leaves_out_no_part():
+    lines = re.findall(r"^ {4}(\S+) {2,}\S", section(README, "How it is laid out"), re.MULTILINE)
+    assert [path for path in lines if not (PROJECT / path).exists()] == []
+    packages = {f"{path.parent.relative_to(PROJECT)}/" for path in PROJECT.glob("demo_site/*/__init__.py")}
+    assert packages - {"demo_site/migrations/"} <= set(lines)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_named_in_the_text_exist(page):
+    folders = [PROJECT, page.parent, PROJECT / "demo_site"]
+    for name in re.findall(r"`([\w./-]+\.py)`", page.read_text()):
+        found = any((folder / name).exists() for folder in folders) or any(PROJECT.glob(f"*/**/{name}"))
+        assert found, name
+
+
+def test_way_of_a_value_names_what_the_files_define():
+    steps = rows(section(ARCHITECTURE, "The way of a value"))
+    assert len(steps) == 8
+    for _, path, name, _ in steps:
+        definition = rf"^(def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
+        assert re.search(definition, (PROJECT / path.strip("`")).read_text(), re.MULTILINE), (path, name)
+
+
+def test_diagram_has_every_file_of_the_way():
+    ((_, diagram), *_) = FENCE.findall(section(ARCHITECTURE, "The way of a value"))
+    for _, path, *_ in rows(section(ARCHITECTURE, "The way of a value")):
+        shown = path.strip("`").removeprefix("demo_site/").removeprefix("counter/").removesuffix("__init__.py")
+        assert f'["{shown}<br>' in diagram, path
+
+
+def test_python_of_the_readme_is_the_one_that_the_makefile_asks_for():
+    asked = re.search(r"Python (3\.\d+) or newer", README)[1]
+    assert f"Python {asked} or newer" in (PROJECT / "Makefile").read_text()
+    assert sys.version_info >= tuple(map(int, asked.split(".")))
