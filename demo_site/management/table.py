@@ -23,10 +23,13 @@ def _text(value: Any) -> str:
 
 
 def _widths(cells: list[list[str]], room: int) -> list[int]:
-    """Each column as wide as its longest word run, the widest ones cut down until all fit."""
+    """Each column as wide as its longest line, the widest cut to fit. The first one holds names: they stay whole."""
     widths = [max(len(line) for row in cells for line in (row[i].splitlines() or [""])) for i in range(len(cells[0]))]
-    while sum(widths) > max(room, 8 * len(widths)):
-        widths[widths.index(max(widths))] -= 1
+    widths[0] = min(widths[0], room // 2)
+    least = widths[0] + 8 * (len(widths) - 1)
+    while len(widths) > 1 and sum(widths) > max(room, least):
+        widest = max(range(1, len(widths)), key=widths.__getitem__)
+        widths[widest] -= 1
     return widths
 
 
