@@ -25,8 +25,15 @@ accesslog = None  # "-" turns it on; a line per request costs about a tenth of t
 control_socket_disable = True  # it would be made under the home folder, which may be read-only
 
 
-def post_worker_init(worker: Any) -> None:
-    """Follow the configuration: in the worker, because threads do not survive a fork."""
-    from django.conf import settings
+def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
+    """In the master: every worker publishes how many there should be."""
+    from demo_site.fleet import size
 
-    settings.CONFIGURATION.follow()
+    size.remember(new_value)
+
+
+def post_worker_init(worker: Any) -> None:
+    """What runs beside the requests: in the worker, because threads do not survive a fork."""
+    from demo_site import serving
+
+    serving.start()

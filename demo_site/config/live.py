@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,13 +69,17 @@ class InForce:
 
 
 class Live:
-    """One per process. `in_force` is replaced as a whole, so whoever reads it once sees one configuration."""
+    """One per process. `in_force` is replaced as a whole, so whoever reads it once sees one configuration.
+
+    `listeners` are called, in the watch's thread, after the state or the configuration in force changed.
+    """
 
     def __init__(self, start: Start) -> None:
         self.start = start
         self.watch_errors = 0
         self.rejections = 0
         self.last_contact: datetime | None = None
+        self.listeners: list[Callable[[], None]] = []
         self._snapshot = Path(path) if (path := start.environment["DEMO_CONFIG_SNAPSHOT"]) else None
         self._handover = Handover()
         self._in_force: InForce | None = None
@@ -172,6 +177,7 @@ class Live:
                 self._keep_snapshot(new.loaded)
         self._become(Status("current"))
         logger.info("Put in force: %s", new.loaded.origin)
+        self._tell()
 
     def _reject(self, entry: Entry, faults: list[str], transient: bool) -> None:
         rejected = Rejected(entry.modify_index, tuple(faults), transient, entry.value)
@@ -195,6 +201,11 @@ class Live:
             logger.info("The configuration is no longer %s", old.state)
         else:
             logger.warning("The configuration is %s, %s stays in force: %s", status.state, origin, status.reason)
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener()
 
     def _keep_snapshot(self, value: Loaded) -> None:
         if self._snapshot:

@@ -1,6 +1,7 @@
 """Reading and writing one key. https://developer.hashicorp.com/consul/api-docs/kv"""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .client import Client
 from .errors import Garbled, Missing
@@ -10,11 +11,15 @@ WAIT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Entry:
-    """A key's value at `modify_index`, the index of its last write. The value may hold secrets: not in the repr."""
+    """A key's value at `modify_index`, the index of its last write. The value may hold secrets: not in the repr.
+
+    `session` is the Consul session that holds the key, or empty.
+    """
 
     key: str
     value: bytes = field(repr=False)
     modify_index: int
+    session: str = ""
 
 
 def read(client: Client, key: str) -> Entry:
@@ -33,12 +38,27 @@ def query(client: Client, key: str, index: int = 0, wait: int = WAIT_SECONDS) ->
     """
     found, item = client.kv.get(key, index=index, wait=f"{wait}s")
     try:
-        entry = None if item is None else Entry(key, item["Value"] or b"", int(item["ModifyIndex"]))
-        return int(found), entry
+        return int(found), None if item is None else _entry(item)
     except (LookupError, TypeError, ValueError) as error:
         raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no KV entry.") from error
+
+
+def tree(client: Client, prefix: str) -> list[Entry]:
+    """Every entry whose key starts with `prefix`, in one request, ordered by key.
+
+    Those that the token may not read are left out. Raises `ConsulError`.
+    """
+    _, items = client.kv.get(prefix, recurse=True)
+    try:
+        return [_entry(item) for item in items or []]
+    except (LookupError, TypeError, ValueError) as error:
+        raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no KV entries.") from error
 
 
 def put(client: Client, key: str, value: bytes, cas: int | None = None) -> bool:
     """Write the key; with `cas` only while its modify index is that, or with 0 only a new one. True if written."""
     return bool(client.kv.put(key, value, cas=cas))
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    return Entry(item["Key"], item["Value"] or b"", int(item["ModifyIndex"]), item.get("Session") or "")

@@ -1,12 +1,15 @@
 from typing import Any
 
-from django.conf import settings
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
+
+from ... import serving
 
 
 class Command(RunserverCommand):
-    """Django's own, which also follows the configuration in the process that serves."""
+    """Django's own, which also starts what every process that serves runs beside the requests."""
+
+    port: str
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        settings.CONFIGURATION.follow()
+        serving.start(int(self.port))
         super().inner_run(*args, **options)

@@ -1,0 +1,150 @@
+"""Publishing this worker: a key in Consul KV that lives as long as a Consul session that the worker renews.
+
+Why a session for each worker: docs/decisions/fleet.md.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from ..consul_agent import kv, sessions
+from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.errors import ConsulError, Denied, Refused
+from .worker import Worker
+
+TTL_SECONDS = sessions.LEAST_TTL_SECONDS
+GONE_SECONDS = 2 * TTL_SECONDS  # Consul ends a session so long after its last renewal, at the latest
+RENEW_SECONDS = TTL_SECONDS / 2
+RENEWALS_PER_LOOK = 12  # once a minute: is the key still there?
+# Lets the change itself reach every worker first, and makes one write of several changes that come together.
+SETTLE_SECONDS = 0.05
+# The watch asks a failing Consul as well: together they stay below one request a second.
+LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 4.0, 8.0
+DENIED_SECONDS = 60.0  # rights come by hand
+LEAVE_SECONDS = 0.5  # an exit waits no longer for each of: a step under way, a connection, an answer
+
+TIMEOUTS = Timeouts(connect=1.0, read=4.0)
+
+logger = logging.getLogger(__name__)
+
+
+class Publisher:
+    """One per serving process. `trouble` says why the worker is not published, None while it is.
+
+    `describe` is asked for the worker's state as it is now; `seen_at` is of the last write, since a renewal writes
+    nothing: each write is a commit of the whole Consul cluster and wakes whoever watches the keys. A reader knows more
+    than that, because the key of a session that is not renewed goes (overview.py).
+    """
+
+    def __init__(self, describe: Callable[[], Worker], open_client: Callable[[Timeouts], Client], key: str) -> None:
+        self.trouble: str | None = "not published yet"
+        self._describe, self._open_client, self._key = describe, open_client, key
+        self._changed, self._stepping, self._left = threading.Event(), threading.Lock(), False
+        self._kind: type | None = None
+        self._session: str | None = None
+        self._published: Worker | None = None
+        self._renew_at = 0.0
+        self._renewals = 0
+
+    def change(self) -> None:
+        """Publish soon: the worker's state has changed."""
+        self._changed.set()
+
+    def steps(self) -> Iterator[float]:
+        """Each step brings Consul up to date and yields the seconds until the next is due. Never ends."""
+        backoff = LEAST_BACKOFF_SECONDS
+        while True:
+            client = self._open_client(TIMEOUTS)
+            try:
+                while True:
+                    self._step(client)
+                    self._note(None)
+                    backoff = LEAST_BACKOFF_SECONDS
+                    yield max(self._renew_at - time.monotonic(), 0.0)
+            except ConsulError as error:
+                self._note(error)
+                pause = DENIED_SECONDS if isinstance(error, Denied) else random.uniform(LEAST_BACKOFF_SECONDS, backoff)  # noqa: S311 (jitter)
+                backoff = MOST_BACKOFF_SECONDS
+            finally:
+                client.close()
+            yield pause
+
+    def run(self) -> None:
+        """Step until `leave`; for a thread of its own. A fault of our own ends a step, not the thread."""
+        steps = self.steps()
+        while True:
+            with self._stepping:
+                if self._left:
+                    return
+                try:
+                    pause = next(steps)
+                except Exception as error:
+                    logger.exception("Publishing this worker as %s failed and starts again", self._key)
+                    self.trouble, pause, steps = f"failed: {type(error).__name__}", DENIED_SECONDS, self.steps()
+            self._wait(pause)
+
+    def _wait(self, pause: float) -> None:
+        """Until `pause` is over or the state changes; a change does not hurry a Consul that failed."""
+        if self.trouble:
+            time.sleep(pause)
+        elif self._changed.wait(pause):
+            time.sleep(SETTLE_SECONDS)
+        self._changed.clear()
+
+    def _step(self, client: Client) -> None:
+        if self._session is None or time.monotonic() >= self._renew_at:
+            self._hold(client)
+        worker = self._describe()
+        if worker != self._published:
+            self._write(client, worker)
+
+    def _hold(self, client: Client) -> None:
+        """Renew the session, or make one where there is none (any more)."""
+        due = time.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 (workers not in step)
+        if self._session is None or not sessions.renew(client, self._session):
+            self._session = self._published = None
+            self._session = sessions.create(client, self._key, TTL_SECONDS)
+        self._renew_at = due
+        self._renewals += 1
+        if self._renewals % RENEWALS_PER_LOOK == 0 and not self._is_held(client):
+            self._published = None
+
+    def _is_held(self, client: Client) -> bool:
+        """Whether the key is still there; somebody may have deleted it."""
+        _, entry = kv.query(client, self._key)
+        return entry is not None and entry.session == self._session
+
+    def _write(self, client: Client, worker: Worker) -> None:
+        if not sessions.acquire(client, self._key, worker.as_json(), self._session or ""):
+            # One that was killed and had the same pid, as in a container: its session ends soon.
+            raise Refused(f"Another process holds the key `{self._key}`; it is this worker's when that one is gone.")
+        self._published = worker
+
+    def _note(self, error: ConsulError | None) -> None:
+        """Keep the trouble for the admin; log where it begins and ends, not what stays the same."""
+        kind, self._kind = self._kind, type(error) if error else None
+        self.trouble = None if error is None else str(error)
+        if isinstance(error, Denied):
+            self.trouble = (
+                f"{error} The token needs `session:write` on the agent's node and `key:write` on `{self._key}`."
+            )
+        if error and kind is not self._kind:
+            logger.warning("This worker is not published: %s", self.trouble)
+        elif error is None and kind is not None:
+            logger.info("This worker is published again as %s", self._key)
+
+    def leave(self) -> None:
+        """Remove the key now, and publish no more; for the exit, so it waits only shortly for a Consul that is away."""
+        self._stepping.acquire(timeout=LEAVE_SECONDS)
+        self._left = True
+        if self._session is None:
+            return
+        client = self._open_client(Timeouts(LEAVE_SECONDS, LEAVE_SECONDS))
+        try:
+            sessions.destroy(client, self._session)
+        except ConsulError as error:
+            logger.info("The key %s goes within %d s: %s", self._key, GONE_SECONDS, error)
+        finally:
+            client.close()

@@ -1,0 +1,68 @@
+"""This serving process as one of the fleet: starts its publisher, and says whether it is published."""
+
+import atexit
+import os
+import threading
+from datetime import UTC, datetime
+
+from ..config.live import Live
+from ..consul_agent.client import Client
+from ..environment import Environment
+from ..registration.definition import DefinitionInvalid, define
+from . import size
+from .publisher import Publisher
+from .worker import Worker, key, timestamp
+
+_publisher: Publisher | None = None
+_off = "this process serves no requests"
+
+
+def publish(live: Live, port: int | None = None) -> None:
+    """Publish this worker from now to its exit. To be called once in each serving process, after the fork.
+
+    `port` is where it listens, if that is not SERVICE_PORT and not gunicorn's. A worker that runs on a file asks for no
+    Consul, so it publishes itself only where its instance is in Consul anyway.
+    """
+    global _publisher, _off
+    environment = live.start.environment
+    if live.in_force.loaded.kind == "file" and not environment.get("CONSUL_REGISTER"):
+        _off = "this worker runs on a file and uses no Consul (CONSUL_REGISTER would)"
+        return
+    try:
+        instance = _instance(environment, port)
+    except DefinitionInvalid as error:
+        _off = f"this instance has no usable id: {error}"
+        return
+    started_at = timestamp(datetime.now(UTC))
+    _publisher = Publisher(
+        lambda: _describe(live, instance, started_at),
+        lambda timeouts: Client(live.start.address, timeouts),
+        key(environment["DEMO_CONFIG_KEY"], instance, os.getpid()),
+    )
+    live.listeners.append(_publisher.change)
+    threading.Thread(target=_publisher.run, name="fleet-publisher", daemon=True).start()
+    atexit.register(_publisher.leave)
+
+
+def trouble() -> str | None:
+    """Why this worker is not published, for people; None while it is."""
+    return _publisher.trouble if _publisher else _off
+
+
+def _instance(environment: Environment, port: int | None) -> str:
+    """The id that this instance is registered under. The address is no part of it, and need not be known yet."""
+    return define(environment, address="localhost", port=environment["SERVICE_PORT"] or port).id
+
+
+def _describe(live: Live, instance: str, started_at: str) -> Worker:
+    status = live.status
+    return Worker(
+        instance=instance,
+        pid=os.getpid(),
+        started_at=started_at,
+        index=live.in_force.loaded.index,
+        state=status.state,
+        reason=status.reason,
+        workers=size.workers(),
+        seen_at=timestamp(datetime.now(UTC)),
+    )

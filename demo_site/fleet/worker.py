@@ -1,0 +1,87 @@
+"""What one worker says of itself, and the key in Consul KV where it says it."""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+_LONGEST_REASON = 500  # characters: a bad document has a reason per fault, and every worker stores and shows it
+_FLEET_MEMBERS = ("instance", "pid", "index", "state", "reason", "started_at", "seen_at")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One serving process. `state`, `index` and `reason` are as `/readyz` has them; times are ISO 8601 in UTC.
+
+    `workers` is how many the instance should have, as far as this one knows. `state` is "unreadable" where the key
+    holds something else than a worker's own words.
+    """
+
+    instance: str
+    pid: int
+    started_at: str
+    index: int | None
+    state: str
+    reason: str | None
+    workers: int
+    seen_at: str = field(compare=False)
+
+    @property
+    def good(self) -> bool:
+        """Whether it runs what it should; else `reason` says why not."""
+        return self.state in ("current", "file")
+
+    def as_dict(self) -> dict[str, Any]:
+        """One row of `effective_config --fleet`."""
+        members = asdict(self)
+        return {name: members[name] for name in _FLEET_MEMBERS}
+
+    def as_json(self) -> bytes:
+        """The value of the worker's key."""
+        reason = self.reason and self.reason[:_LONGEST_REASON]
+        return json.dumps(asdict(replace(self, reason=reason)), ensure_ascii=False).encode()
+
+
+def prefix(config_key: str) -> str:
+    """Where the workers that follow `config_key` publish: a token needs `key:write` on this prefix."""
+    return f"{config_key}.workers/"
+
+
+def key(config_key: str, instance: str, pid: int) -> str:
+    """The key of one worker."""
+    return f"{prefix(config_key)}{instance}/{pid}"
+
+
+def parsed(name: str, value: bytes) -> Worker | None:
+    """The worker that `value` describes; `name` is its key below the prefix, and None comes of one that is no worker's.
+
+    Tolerant, because versions of the site that run side by side may differ in what they say.
+    """
+    instance, _, pid = name.rpartition("/")
+    if not instance or not (pid.isascii() and pid.isdigit()):
+        return None
+    try:
+        return _from_members(instance, int(pid), json.loads(value))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return Worker(
+            instance, int(pid), "", None, "unreadable", "its key does not hold what a worker publishes", 0, ""
+        )
+
+
+def _from_members(instance: str, pid: int, said: dict[str, Any]) -> Worker:
+    index, reason = said.get("index"), said.get("reason")
+    return Worker(
+        instance=instance,
+        pid=pid,
+        started_at=str(said["started_at"]),
+        index=None if index is None else int(index),
+        state=str(said["state"]),
+        reason=None if reason is None else str(reason),
+        workers=int(said.get("workers") or 0),
+        seen_at=str(said["seen_at"]),
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """The moment in ISO 8601, UTC, with milliseconds: texts of this form sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
