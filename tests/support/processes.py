@@ -92,10 +92,15 @@ class ServerProcess:
     def close(self):
         """End the process and everything that it started, orphans included, and remove its directory."""
         if self.process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)  # a group of its own: start_new_session
-            self.process.wait()
+            end_group(self.process)
         self._directory.cleanup()
+
+
+def end_group(process):
+    """End a process that was started with `start_new_session`, and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def clean_environment(home):

@@ -11,7 +11,7 @@ import requests
 
 from tests.support.binaries import PROJECT
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, clean_environment
+from tests.support.processes import ServerProcess, clean_environment, end_group
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
@@ -33,15 +33,16 @@ class CommandResult:
 class Site(ServerProcess):
     """One instance of the site with a database, a secret key and an environment of its own."""
 
-    def __init__(self, environment=None, *, secret_key=None):
+    def __init__(self, environment=None, *, project=PROJECT):
         super().__init__("site")
+        self.project = project
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"
         self.environment = {
             **clean_environment(self.directory),
             "DATABASE_URL": f"sqlite:///{self.directory / 'db.sqlite3'}",
-            "DJANGO_SECRET_KEY": secret_key or GUARD.new("DJANGO_SECRET_KEY"),
+            "DJANGO_SECRET_KEY": GUARD.new("DJANGO_SECRET_KEY"),
             **(environment or {}),
         }
         self._session = requests.Session()
@@ -51,8 +52,11 @@ class Site(ServerProcess):
 
     def gunicorn(self, *arguments, workers=1, threads=4, wait=True):
         """Start `gunicorn demo_site.wsgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
-        sizes = ["--workers", workers, "--threads", threads] if workers else []
-        return self._serve([GUNICORN, "demo_site.wsgi", "--bind", self.address, *sizes, *arguments], wait)
+        return self._serve(self._gunicorn_command(workers, threads, *arguments), wait)
+
+    def _gunicorn_command(self, workers, threads, *arguments):
+        sizes = ["--workers", str(workers), "--threads", str(threads)]
+        return [str(GUNICORN), "demo_site.wsgi", "--bind", self.address, *sizes, *arguments]
 
     def runserver(self, *arguments, wait=True):
         """Start `manage.py runserver`, with its reloader unless `--noreload` is given."""
@@ -63,7 +67,7 @@ class Site(ServerProcess):
         return self._serve([sys.executable, "manage.py", *command], wait=False)
 
     def _serve(self, command, wait):
-        self.launch(command, environment=self.environment, cwd=PROJECT)
+        self.launch(command, environment=self.environment, cwd=self.project)
         if wait:
             self.wait_ready(self.is_alive, ignoring=(requests.RequestException,))
         return self
@@ -71,26 +75,33 @@ class Site(ServerProcess):
     def is_alive(self):
         return self.get("/livez", timeout=5).ok
 
-    def command(self, *arguments, stdin=None, bound=60, **environment):
+    def command(self, *arguments, bound=60, **environment):
         """Run one `manage.py` command to its end; its output is checked for secrets."""
-        return self._run([sys.executable, "manage.py", *arguments], stdin, bound, environment)
+        return self._run([sys.executable, "manage.py", *arguments], bound, environment)
 
-    def _run(self, command, stdin, bound, environment):
+    def failing_gunicorn(self, bound=60):
+        """Run a gunicorn that is expected to end by itself."""
+        return self._run(self._gunicorn_command(workers=2, threads=4), bound, {})
+
+    def _run(self, command, bound, environment):
         began = time.monotonic()
-        ended = subprocess.run(
+        process = subprocess.Popen(
             command,
-            cwd=PROJECT,
+            cwd=self.project,
             env={**self.environment, **environment},
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=bound,
+            start_new_session=True,
         )
-        seconds = time.monotonic() - began
-        GUARD.check(ended.stdout + ended.stderr, f"the output of {command[1:]}")
-        return CommandResult(ended.returncode, ended.stdout, ended.stderr, seconds)
+        try:
+            stdout, stderr = process.communicate(timeout=bound)
+        finally:
+            end_group(process)
+        GUARD.check(stdout + stderr, f"the output of {command[1:]}")
+        return CommandResult(process.returncode, stdout, stderr, time.monotonic() - began)
 
     # Asking.
 
