@@ -6,6 +6,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from ...config import effective
+from ...consul_agent.client import Client
+from ...consul_agent.errors import ConsulError
+from ...fleet.overview import Instance, overview
+from ..errors import command_error
 from ..table import table
 
 
@@ -15,10 +19,47 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "json"), default="table")
+        parser.add_argument("--fleet", action="store_true", help="show what every worker runs instead")
 
     def handle(self, **options: Any) -> None:
-        rows = [row.as_dict() for row in effective.rows(settings.CONFIGURATION)]
-        if options["format"] == "json":
-            self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2))
+        as_json = options["format"] == "json"
+        if options["fleet"]:
+            instances = _instances()
+            rows = [worker.as_dict() for instance in instances for worker in instance.workers]
+            self.stdout.write(_json(rows) if as_json else _fleet_table(rows, instances))
         else:
-            self.stdout.write(table(rows, ["setting", "value", "origin", "feeds"]))
+            rows = [row.as_dict() for row in effective.rows(settings.CONFIGURATION)]
+            self.stdout.write(_json(rows) if as_json else table(rows, ["setting", "value", "origin", "feeds"]))
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return json.dumps(rows, ensure_ascii=False, indent=2)
+
+
+def _instances() -> list[Instance]:
+    start = settings.CONFIGURATION.start
+    client = Client(start.address)
+    try:
+        return overview(client, start.environment["DEMO_CONFIG_KEY"], start.environment["SERVICE_NAME"])
+    except ConsulError as error:
+        raise command_error(error) from error
+
+
+def _fleet_table(rows: list[dict[str, Any]], instances: list[Instance]) -> str:
+    """The workers, then a line for each instance: a worker that is missing has no row."""
+    columns = ["instance", "pid", "index", "state", "reason", "started_at", "seen_at"]
+    shown = [row | {name: _moment(row[name]) for name in ("started_at", "seen_at")} for row in rows]
+    parts = [table(shown, columns)] if shown else []
+    return "\n".join([*parts, *map(_sentence, instances)]) or "No worker has published itself."
+
+
+def _moment(text: str) -> str:
+    """Where a narrow column may break it."""
+    return text.replace("T", " ")[:19]
+
+
+def _sentence(instance: Instance) -> str:
+    """Such as "mydemo-web1-8000: 1 of 2 workers (1 MISSING), passing at 10.0.0.7:8000"."""
+    missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
+    place = f"{instance.health} at {instance.address}" if instance.registered else "not registered"
+    return f"{instance.name}: {instance.count} workers{missing}, {place}"
