@@ -25,6 +25,13 @@ accesslog = None  # "-" turns it on; a line per request costs about a tenth of t
 control_socket_disable = True  # it would be made under the home folder, which may be read-only
 
 
+def when_ready(server: Any) -> None:
+    """With CONSUL_REGISTER: SIGTERM first takes the instance out of the catalog (docs/decisions/leaving.md)."""
+    from demo_site.registration import membership
+
+    membership.prepare(server)
+
+
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
     """In the master: every worker publishes how many there should be."""
     from demo_site.fleet import size
@@ -35,5 +42,21 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
 def post_worker_init(worker: Any) -> None:
     """What runs beside the requests: in the worker, because threads do not survive a fork."""
     from demo_site import serving
+    from demo_site.registration import membership
 
     serving.start()
+    membership.start_keeper(worker)
+
+
+def pre_exec(server: Any) -> None:
+    """SIGUSR2: the new master keeps the registration, which has the same id."""
+    from demo_site.registration import membership
+
+    membership.hand_over()
+
+
+def on_exit(server: Any) -> None:
+    """However it ends, with the workers gone the entry goes too."""
+    from demo_site.registration import membership
+
+    membership.leave_at_last()

@@ -1,14 +1,23 @@
 """The counter: the plain Redis key `hits`. The only place that touches it."""
 
-from typing import NamedTuple
+import logging
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django_redis import get_redis_connection
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from demo_site import metrics
+from demo_site.redis_cache.pool import CannotConnect
+
+from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
 
 KEY = "hits"
+
+logger = logging.getLogger(__name__)
 
 
 class Hit(NamedTuple):
@@ -22,14 +31,22 @@ class CountingFailed(Exception):
     """Redis did not answer the INCR. It may or may not have been counted; it is never sent again."""
 
 
+class _Resting(RedisError):
+    """Redis was out of reach a moment ago and is not asked now."""
+
+
 def count() -> Hit:
     """Count one page view. Raises `CountingFailed`, within a second."""
     try:
+        if _breaker_of(settings.CONFIGURATION.in_force.client).rests:
+            raise CommitFailed from _Resting()
         number, message = _commits.take()
     except CommitFailed as error:
         if isinstance(error.__cause__, RedisError):
+            metrics.FAILURES.inc(_kind(error.__cause__))
             raise CountingFailed(str(error.__cause__)) from error
         raise
+    metrics.HITS.inc()
     return Hit(number, message)
 
 
@@ -40,8 +57,41 @@ def _increment(hits: int) -> Committed[str]:
         redis = get_redis_connection("default")
         if settings.CONFIGURATION.in_force is in_force:
             break  # the connection and the message are of one configuration: none was swapped in between
-    number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
+    breaker = _breaker_of(in_force.client)
+    if not breaker.admits():  # it opened while these callers waited for their turn
+        raise _Resting
+    try:
+        number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
+    except RedisError as error:
+        if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
+            logger.warning("Page views are not counted and answered 503 until Redis is back: %s", error)
+        raise
+    if (seconds := breaker.succeeded()) is not None:
+        logger.info("Redis is back after %.1f s, page views are counted again", seconds)
     return Committed(int(number), in_force.show_message)
 
 
+def _kind(error: BaseException) -> str:
+    """The failure's kind in the metrics."""
+    if isinstance(error, _Resting):
+        return "breaker_open"
+    if isinstance(error, RedisTimeoutError):
+        return "timeout"
+    if isinstance(error, CannotConnect):
+        return "unreachable"
+    is_lost = isinstance(error, RedisConnectionError) and not isinstance(error, AuthenticationError)
+    return "connection_lost" if is_lost else "error_reply"
+
+
 _commits = GroupCommit(_increment)
+_guarded: tuple[Any, Breaker] = (None, Breaker())
+
+
+def _breaker_of(client: Any) -> Breaker:
+    """The breaker of the Redis client in force: another client starts with a closed one."""
+    global _guarded
+    guarded, breaker = _guarded
+    if guarded is not client:
+        breaker = Breaker()
+        _guarded = client, breaker
+    return breaker

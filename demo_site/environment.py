@@ -35,6 +35,12 @@ def _duration(text: str) -> float | None:
     return seconds(text) if text else None
 
 
+def _drain(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or float(text) > 3600:
+        raise ValueError("must be a number of seconds, 0 to 3600")
+    return float(text)
+
+
 def _key(text: str) -> str:
     if text.startswith("/") or not text.isprintable() or {".", ".."} & set(text.split("/")):
         raise ValueError("must be a key of Consul KV: printable, no leading slash, no . or .. between slashes")
@@ -80,6 +86,10 @@ TABLE = (
     Variable("SERVICE_ADDRESS", "", _SERVICE),
     Variable("SERVICE_PORT", "", _SERVICE, _port),
     Variable("SERVICE_TAGS", "", _SERVICE, _words),
+    Variable("SERVICE_CHECK", "http", _SERVICE),
+    Variable("SERVICE_CHECK_INTERVAL", "10s", _SERVICE),
+    Variable("SERVICE_DRAIN_SECONDS", "5", _SERVICE, _drain),
+    Variable("CONSUL_REGISTER", "false", _SERVICE, _boolean),
     Variable("DJANGO_SECRET_KEY", "", "SECRET_KEY", secret=True),
     Variable("DJANGO_DEBUG", "false", "DEBUG", _boolean),
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),

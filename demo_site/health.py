@@ -1,4 +1,4 @@
-"""The health checks that Consul asks: `/livez` decides whether the process lives, `/readyz` whether it gets traffic."""
+"""What machines ask: `/livez` whether the process lives, `/readyz` whether it gets traffic, `/metrics` how it fares."""
 
 import os
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from . import metrics
 from .config.live import InForce, Live
 
 
@@ -31,6 +32,12 @@ def readyz(request: HttpRequest) -> HttpResponse:
         "config": config_state(live, in_force),
     }
     return _uncached(JsonResponse(body, status=200 if redis["ok"] else 503))
+
+
+@require_safe
+def prometheus(request: HttpRequest) -> HttpResponse:
+    """The metrics of the whole instance, whichever worker answers."""
+    return _uncached(HttpResponse(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8"))
 
 
 def redis_state(in_force: InForce) -> dict[str, Any]:

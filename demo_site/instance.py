@@ -42,6 +42,17 @@ class SharedMemory:
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset)
 
 
+def lives(pid: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _unnamed_file() -> int:
     """Memory on Linux; elsewhere a file without a name. Either is private and goes with its last process."""
     if hasattr(os, "memfd_create"):

@@ -7,5 +7,6 @@ urlpatterns = [
     path("", include("counter.urls")),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("metrics", health.prometheus),
     path("admin/", admin.site.urls),
 ]

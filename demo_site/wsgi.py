@@ -2,10 +2,17 @@
 
 import os
 import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 
+from . import metrics
 from .startup import StartupError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 # gunicorn's Arbiter.APP_LOAD_ERROR. In a worker it is the one status that ends the master as well; with any other the
 # master would start a new worker for ever.
@@ -13,7 +20,19 @@ _APP_LOAD_ERROR = 4
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 try:
-    application = get_wsgi_application()
+    _django = get_wsgi_application()
 except StartupError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(_APP_LOAD_ERROR)
+
+_HANDLERS = {"/": "page", "/livez": "health", "/readyz": "health", "/metrics": "health"}
+
+
+def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Django's application, timed."""
+    began = time.perf_counter()
+    response = _django(environ, start_response)
+    path = environ.get("PATH_INFO", "")
+    handler = _HANDLERS.get(path) or ("admin" if path.startswith(("/admin", "/static/")) else "other")
+    metrics.DURATION.observe(time.perf_counter() - began, handler)
+    return response

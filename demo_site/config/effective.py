@@ -11,7 +11,8 @@ from django.utils.crypto import salted_hmac
 from pydantic import SecretStr
 
 from ..environment import TABLE, Environment
-from ..registration.definition import DefinitionInvalid, define
+from ..registration.bound import bound
+from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
 from .live import InForce, Live
 
 _STARTED_AT = datetime.now(UTC)
@@ -22,6 +23,7 @@ _FEEDS = {
     "redis_config.redis_password": 'CACHES["default"] OPTIONS PASSWORD',
     "show_message": "SHOW_MESSAGE, the page",
 }
+_BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):([^/?#\s@]+)@")
 _SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
 
@@ -132,6 +134,8 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
         origin = "environment" if name in environment.given else "default"
         if name == "DJANGO_SECRET_KEY":
             value, origin = settings.SECRET_KEY, origin if value else f"file {settings.LOCAL_DIR / 'secret_key'}"
+        if name in _BOUND and origin == "default" and (where := bound()):
+            origin = f"gunicorn bind {where.address}:{where.port}"
         if variable.secret and value:
             value = masker.mask(str(value))
         yield Row(name, value, origin, _time(_STARTED_AT), variable.feeds, secret=variable.secret)
@@ -140,12 +144,15 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
 def _effective_values(live: Live) -> dict[str, Any]:
     """What the variables come to where that is more than their text: the service's defaults, the agent's URL."""
     values: dict[str, Any] = {"CONSUL_HTTP_ADDR": live.start.address.url}
+    environment = live.start.environment
+    # Which address that is, only the registration asks the agent: these rows ask nobody.
+    told_by_agent = "(the address that the local Consul agent advertises)" if address_is_open(environment) else None
     try:
-        service = define(live.start.environment)
+        service = define(environment, address=told_by_agent and DEFAULT_ADDRESS)
     except DefinitionInvalid as error:
         return values | {"SERVICE_NAME": f"invalid: {error}"}
     values |= {"SERVICE_NAME": service.name, "SERVICE_ID": service.id, "SERVICE_TAGS": ",".join(service.tags)}
-    return values | {"SERVICE_ADDRESS": service.address, "SERVICE_PORT": service.port}
+    return values | {"SERVICE_ADDRESS": told_by_agent or service.address, "SERVICE_PORT": service.port}
 
 
 def _time(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import metrics
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
 from ..redis_cache.lazy import LazyClient
@@ -120,6 +121,7 @@ class Live:
                 self._keep_snapshot(self.in_force.loaded)
         if self.status.state == "snapshot":
             logger.warning("Consul was out of reach at the start: %s", self.status.reason)
+        metrics.publish(self)
         if self.in_force.loaded.kind != "file":
             from . import watcher
 
@@ -141,6 +143,7 @@ class Live:
     def lose_contact(self, reason: str) -> None:
         """Consul cannot be asked: what is in force stays."""
         self.watch_errors += 1
+        metrics.WATCH_ERRORS.inc()
         if self.status.state == "snapshot":
             return
         self._become(replace(self.status, state="stale", reason=reason))
@@ -183,6 +186,7 @@ class Live:
         rejected = Rejected(entry.modify_index, tuple(faults), transient, entry.value)
         if rejected != self.status.rejected:
             self.rejections += 1
+            metrics.REJECTED.inc()
         self._become(Status("rejected", _why(rejected), rejected))
 
     def _confirm(self) -> None:

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
+from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
@@ -70,6 +71,7 @@ def run(live: Live, open_client: Callable[[], Client], key: str) -> None:
     while True:
         try:
             for pause in watch(live, open_client, key):
+                metrics.publish(live)
                 time.sleep(pause)
         except Exception:
             logger.exception("The watch of %s failed and starts again", key)

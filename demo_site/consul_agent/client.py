@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -87,9 +87,16 @@ class _Transport(consul.base.HTTPClient):
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def get(
-        self, callback: Callable[..., Any], path: str, params: Params = None, headers: Any = None, raw: bool = False
+        self,
+        callback: Callable[..., Any],
+        path: str,
+        params: Params = None,
+        headers: Any = None,
+        raw: bool = False,
+        expected: Collection[int] = (),
     ) -> Any:
-        return self._call("GET", callback, path, params, raw=raw)
+        """`expected`: statuses that are answers, not errors; the callback tells them apart."""
+        return self._call("GET", callback, path, params, raw=raw, expected=expected)
 
     def put(
         self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
@@ -110,12 +117,20 @@ class _Transport(consul.base.HTTPClient):
         self._session.close()
 
     def _call(
-        self, method: str, callback: Callable[..., Any], path: str, params: Params, data: Any = "", raw: bool = False
+        self,
+        method: str,
+        callback: Callable[..., Any],
+        path: str,
+        params: Params,
+        data: Any = "",
+        raw: bool = False,
+        expected: Collection[int] = (),
     ) -> Any:
         params = [(name, value) for name, value in params or [] if name != "token"]  # it goes into the header only
         code, headers, content = self._exchange(method, self.uri(path, params), data, self._read_seconds(params))
         body: Any = content if raw else content.decode("utf-8", "replace")
-        self._raise_for_status(code, content)
+        if code not in expected:
+            self._raise_for_status(code, content)
         try:
             return callback(consul.base.Response(code, headers, body))
         except _NOT_CONSULS as error:
@@ -175,7 +190,7 @@ class _Transport(consul.base.HTTPClient):
             raise Unreachable(f"Consul at {self._address.url} answered {code}: {said or 'no reason given'}.")
         if 300 <= code < 400:
             raise self._garbled(f"a redirect (status {code}), which Consul never sends")
-        if 400 <= code < 500 and code != 404:  # what a 404 means, the callback knows
+        if 400 <= code < 500 and code not in (404, 409):  # what these mean, the callback knows
             raise Refused(f"Consul at {self._address.url} refused the request ({code}): {said or 'no reason given'}.")
 
     def _garbled(self, what: str) -> Garbled:

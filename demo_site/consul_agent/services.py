@@ -5,11 +5,14 @@ check, so these use its HTTP layer. All raise `ConsulError`.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from .client import Client
-from .errors import Garbled, Missing
+from .errors import Garbled, Missing, Unreachable
+
+# An operator's `consul maint` is a check of this name.
+MAINTENANCE = "_service_maintenance:"
 
 
 def _parsed(response: Any) -> Any:
@@ -39,24 +42,48 @@ def register(client: Client, definition: dict[str, Any]) -> None:
 
 def deregister(client: Client, service_id: str) -> bool:
     """Remove the service and its checks. False when the agent does not have it."""
-    if agent_service(client, service_id) is None:
+    if agent_entry(client, service_id) is None:
         return False
-    client.http.put(lambda response: None, f"/v1/agent/service/deregister/{quote(service_id, safe='')}")
+    client.http.put(lambda response: None, f"/v1/agent/service/deregister/{service_id}")
     return True
 
 
-def agent_service(client: Client, service_id: str) -> dict[str, Any] | None:
-    """The agent's entry (Service, Tags, Meta, Port, Address, ...), or None."""
-    try:
-        return _object(client, f"/v1/agent/service/{service_id}")
-    except Missing:
-        return None
+@dataclass(frozen=True)
+class AgentEntry:
+    """What the agent holds: `service` (Service, Tags, Meta, Port, Address, ...) and `checks` by check id."""
+
+    service: dict[str, Any]
+    checks: dict[str, dict[str, Any]]
 
 
-def agent_checks(client: Client, service_id: str) -> dict[str, dict[str, Any]]:
-    """The agent's checks of the service, by check id."""
-    checks = _object(client, "/v1/agent/checks")
-    return {name: check for name, check in checks.items() if check.get("ServiceID") == service_id}
+def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
+    """The agent's entry with its checks, asked for at once; None when there is none.
+
+    The agent's status says how the service is: 200 passing, 429 warning, 503 critical. A 503 without an entry is an
+    agent in trouble.
+    """
+
+    def entry(response: Any) -> AgentEntry | None:
+        if response.code == 404:
+            return None
+        if response.code == 503 and not response.body.startswith("{"):
+            raise Unreachable(f"Consul at {client.address.url} answered 503: {response.body[:200].strip()}.")
+        found = json.loads(response.body)
+        return AgentEntry(dict(found["Service"]), {check["CheckID"]: check for check in found["Checks"] or []})
+
+    path = f"/v1/agent/health/service/id/{service_id}"
+    found: AgentEntry | None = client.http.get(entry, path, [("format", "json")], expected=(404, 429, 503))
+    return found
+
+
+def remove_check(client: Client, check_id: str) -> None:
+    """Remove one check."""
+    client.http.put(lambda response: None, f"/v1/agent/check/deregister/{check_id}")
+
+
+def advertised_address(client: Client) -> str:
+    """The address that the agent tells the other agents it is at. Needs `agent:read`."""
+    return str(_object(client, "/v1/agent/self").get("Member", {}).get("Addr", ""))
 
 
 def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:

@@ -8,8 +8,14 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from .. import metrics
+
 _CONNECT_RETRIES = 2
 _CONNECT_BACKOFF = 0.05  # seconds
+
+
+class CannotConnect(RedisConnectionError):
+    """There is no connection to be had: refused, no route, no such name. Nothing was sent."""
 
 
 class ConnectRetryingConnection(Connection):
@@ -19,10 +25,29 @@ class ConnectRetryingConnection(Connection):
     reply. A time-out is not tried again (the visitor waits), nor a wrong password (it stays wrong).
     """
 
+    _is_counted = False
+
     def connect(self) -> None:
-        """Connect unless connected. Raises redis-py's `ConnectionError` or `TimeoutError`."""
+        """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`."""
         if self.is_connected:
             return
+        try:
+            self._connect_with_retries()
+        except AuthenticationError:
+            raise
+        except RedisConnectionError as error:
+            raise CannotConnect(*error.args) from error
+        self._is_counted = True
+        metrics.POOL_CONNECTIONS.add(1)
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Close the connection, if there is one."""
+        super().disconnect(*args, **kwargs)
+        if self._is_counted:
+            self._is_counted = False
+            metrics.POOL_CONNECTIONS.add(-1)
+
+    def _connect_with_retries(self) -> None:
         retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
         retry.call_with_retry(super().connect, self.disconnect, is_retryable=_is_transient)
 

@@ -14,6 +14,7 @@ import django
 from .. import __version__
 from ..durations import seconds
 from ..environment import Environment
+from .bound import Bound, bound
 
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
 
@@ -60,11 +61,23 @@ class ServiceDefinition:
         """The id of the check that deregisters an instance which never comes back."""
         return f"service:{self.id}:live"
 
-    def payload(self) -> dict[str, Any]:
-        """The form of https://developer.hashicorp.com/consul/api-docs/agent/service#register-service."""
-        ready = {"CheckID": self.ready_check_id, "Name": "ready (/readyz)"}
-        live = {"CheckID": self.live_check_id, "Name": "alive (/livez)"}
-        live["DeregisterCriticalServiceAfter"] = self.deregister_after
+    @property
+    def ready_url(self) -> str:
+        """What the readiness check asks."""
+        return self.check_url or f"{self.base_url}/readyz"
+
+    def payload(self, status: str = "critical") -> dict[str, Any]:
+        """The form of https://developer.hashicorp.com/consul/api-docs/agent/service#register-service.
+
+        `status` (passing, critical) is what the readiness check says until it first runs. The agent tells nobody how a
+        check is done, so its notes say it, to people and to whoever compares.
+        """
+        ready = {"CheckID": self.ready_check_id, "Name": "ready (/readyz)", "Status": status}
+        live = {"CheckID": self.live_check_id, "Name": "alive (/livez)", "Status": "passing"}
+        removal = {
+            "DeregisterCriticalServiceAfter": self.deregister_after,
+            "Notes": f"{self._notes(f'{self.base_url}/livez')}; removed after {self.deregister_after} without",
+        }
         return {
             "ID": self.id,
             "Name": self.name,
@@ -73,10 +86,15 @@ class ServiceDefinition:
             "Tags": list(self.tags),
             "Meta": dict(self.meta),
             "Checks": [
-                ready | self._probe(self.check_url or f"{self.base_url}/readyz"),
-                live | self._probe(f"{self.base_url}/livez"),
+                ready | self._probe(self.ready_url) | {"Notes": self._notes(self.ready_url)},
+                live | self._probe(f"{self.base_url}/livez") | removal,
             ],
         }
+
+    def _notes(self, url: str) -> str:
+        if self.check == "ttl":
+            return f"the instance reports {url} every {self.interval}"
+        return f"GET {url} every {self.interval}, answered within {self.timeout}"
 
     def _probe(self, url: str) -> dict[str, str]:
         if self.check == "ttl":  # three beats may be late or lost before the check turns critical
@@ -87,24 +105,33 @@ class ServiceDefinition:
 def define(environment: Environment, **options: Any) -> ServiceDefinition:
     """The definition from the SERVICE_ variables, each overridden by an option that is neither None nor empty.
 
-    Raises `DefinitionInvalid` with every fault.
+    Where neither says an address or a port, it is where gunicorn listens. Raises `DefinitionInvalid` with every fault.
     """
     given = {name: value for name, value in options.items() if value not in (None, "", [], {})}
+    listens = bound() or Bound(DEFAULT_ADDRESS, DEFAULT_PORT)
     name = given.pop("name", environment["SERVICE_NAME"])
-    port = given.pop("port", environment["SERVICE_PORT"] or DEFAULT_PORT)
+    port = given.pop("port", environment["SERVICE_PORT"] or listens.port)
     definition = ServiceDefinition(
         name=name,
         id=given.pop("id", environment["SERVICE_ID"] or f"{name}-{socket.gethostname()}-{port}"),
-        address=given.pop("address", environment["SERVICE_ADDRESS"] or DEFAULT_ADDRESS),
+        address=given.pop("address", environment["SERVICE_ADDRESS"] or listens.address),
         port=port,
         tags=tuple(given.pop("tags", environment["SERVICE_TAGS"])),
         meta=versions() | given.pop("meta", {}),
+        check=given.pop("check", environment["SERVICE_CHECK"]),
+        interval=given.pop("interval", environment["SERVICE_CHECK_INTERVAL"]),
         **given,
     )
     faults = [fault for fault in _faults(definition) if fault]
     if faults:
         raise DefinitionInvalid(faults)
     return definition
+
+
+def address_is_open(environment: Environment) -> bool:
+    """Whether the address is the local agent's to tell: gunicorn listens on all, and no variable names one."""
+    where = bound()
+    return where is not None and where.is_wildcard and not environment["SERVICE_ADDRESS"]
 
 
 def versions() -> dict[str, str]:

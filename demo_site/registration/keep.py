@@ -1,73 +1,133 @@
-"""Keeping the registration: a loop that compares the agent's entry with the desired one and repairs a difference."""
+"""Keeping the registration: desired state, compared with the agent's entry again and again, and repaired."""
 
 import logging
-import threading
-import urllib.error
-import urllib.request
+import random
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from .. import metrics
 from ..consul_agent import services
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..durations import seconds
 from .definition import ServiceDefinition
-from .register import is_registered
+from .probe import Verdict, ask
+from .register import in_catalog, repair
 
-LOOK_SECONDS = 1.0
-MOST_BACKOFF_SECONDS = 5.0
+# Together with the time-outs they keep the promise that a lost entry is back within 5 s.
+LOOK_SECONDS = 2.5
+LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 0.5, 2.5
 
 logger = logging.getLogger(__name__)
 
 
-def keep(open_client: Callable[[], Client], definition: ServiceDefinition) -> Iterator[float]:
-    """Each step makes the agent's entry the desired one and yields the seconds to wait before the next. Never ends."""
-    backoff = LOOK_SECONDS
-    while True:
-        try:
-            client = open_client()
+class Keeper:
+    """Keeps one service registered with one agent, and takes it out at the end. For one thread.
+
+    `own_url`: where this process reaches the instance, when that is not the address that others use. `find_address`
+    completes a definition whose address the agent has to tell.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        definition: ServiceDefinition,
+        own_url: str = "",
+        find_address: Callable[[Client], str] | None = None,
+    ) -> None:
+        self._client = client
+        self._definition = definition
+        self._own_url = own_url or definition.base_url
+        self._find_address = find_address
+        self._next_beat = 0.0
+        self._unverified = False
+        self._troubles: set[str] = set()
+
+    def steps(self) -> Iterator[float]:
+        """Each step makes the agent's entry the desired one and yields the seconds until the next. Never ends."""
+        failures = 0
+        while True:
             try:
-                _step(client, definition)
-            finally:
-                client.close()
-            backoff = LOOK_SECONDS
-            yield min(LOOK_SECONDS, seconds(definition.interval))
-        except ConsulError as error:
-            logger.warning("The registration of %s cannot be kept: %s", definition.id, error)
-            yield backoff
-            backoff = min(backoff * 2, MOST_BACKOFF_SECONDS)
+                self._look()
+                failures = 0
+                yield min(LOOK_SECONDS, seconds(self._definition.interval))
+            except ConsulError as error:
+                failures += 1
+                self._trouble(error)
+                yield _backoff(failures)
+
+    def leave(self) -> Iterator[float]:
+        """Take the entry out of the agent; yields the seconds to wait after each attempt that failed."""
+        failures = 0
+        while True:
+            try:
+                found = services.deregister(self._client, self._definition.id)
+                break
+            except ConsulError as error:
+                failures += 1
+                self._trouble(error)
+                yield _backoff(failures)
+        metrics.REGISTERED.set(0)
+        if found:
+            logger.info("Deregistered %s", self._definition.id)
+
+    def beat(self) -> None:
+        """Tell the TTL checks the verdicts of `/readyz` and `/livez`. Raises `ConsulError`."""
+        live = ask(f"{self._own_url}/livez", seconds(self._definition.timeout))
+        services.beat(self._client, self._definition.ready_check_id, *self._ready())
+        services.beat(self._client, self._definition.live_check_id, *live)
+        self._next_beat = time.monotonic() + seconds(self._definition.interval)
+
+    def _look(self) -> None:
+        if self._find_address:
+            self._definition = replace(self._definition, address=self._find_address(self._client))
+            self._find_address = None
+        registered = repair(self._client, self._definition, lambda: self._ready().status)
+        if registered:
+            metrics.REGISTRATIONS.inc()
+            logger.info("Registered %s with Consul", self._definition.id)
+        if self._definition.check == "ttl" and (registered or self._is_beat_due()):
+            self.beat()
+        if self._unverified:
+            self._verify()
+        self._unverified = registered  # the agent needs a moment to tell the catalog
+        self._recovered()
+
+    def _ready(self) -> Verdict:
+        definition = self._definition
+        return ask(definition.check_url or f"{self._own_url}/readyz", seconds(definition.timeout))
+
+    def _is_beat_due(self) -> bool:
+        """Whether the next look would come too late for the beat."""
+        look = min(LOOK_SECONDS, seconds(self._definition.interval))
+        return time.monotonic() + look / 2 >= self._next_beat
+
+    def _verify(self) -> None:
+        """An agent takes an entry even where its own token does not let it reach the catalog."""
+        if not in_catalog(self._client, self._definition, bound=0.0):
+            logger.warning(
+                "The agent has %s, but the catalog does not show it, so nobody will find it. With ACLs on, the agent's "
+                "own token needs `node:write` and `service:write`.",
+                self._definition.id,
+            )
+
+    def _trouble(self, error: ConsulError) -> None:
+        """Each kind of failure is logged once, until it is over."""
+        metrics.REGISTRATION_ERRORS.inc()
+        metrics.REGISTERED.set(0)
+        kind = type(error).__name__
+        if kind not in self._troubles:
+            self._troubles.add(kind)
+            logger.warning("The registration of %s cannot be kept: %s", self._definition.id, error)
+
+    def _recovered(self) -> None:
+        metrics.REGISTERED.set(1)
+        if self._troubles:
+            self._troubles.clear()
+            logger.info("The registration of %s is kept again", self._definition.id)
 
 
-def run(steps: Iterator[float], stop: threading.Event) -> None:
-    """Step until `stop` is set."""
-    for pause in steps:
-        if stop.wait(pause):
-            return
-
-
-def _step(client: Client, definition: ServiceDefinition) -> None:
-    if not is_registered(client, definition):
-        services.register(client, definition.payload())
-        logger.info("Registered %s with Consul", definition.id)
-    if definition.check == "ttl":
-        beat(client, definition)
-
-
-def beat(client: Client, definition: ServiceDefinition) -> None:
-    """Bring the TTL checks up to date: the verdict of `/readyz` and of `/livez`."""
-    for check_id, url in (
-        (definition.ready_check_id, definition.check_url or f"{definition.base_url}/readyz"),
-        (definition.live_check_id, f"{definition.base_url}/livez"),
-    ):
-        status, output = _verdict(url, seconds(definition.timeout))
-        services.beat(client, check_id, status, output)
-
-
-def _verdict(url: str, timeout: float) -> tuple[str, str]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=timeout) as response:
-            return "passing", response.read(4096).decode("utf-8", "replace")
-    except urllib.error.HTTPError as error:
-        return "critical", error.read(4096).decode("utf-8", "replace")
-    except OSError as error:
-        return "critical", f"{url} cannot be reached: {error}"
+def _backoff(failures: int) -> float:
+    longest = min(LEAST_BACKOFF_SECONDS * 2**failures, MOST_BACKOFF_SECONDS)
+    return random.uniform(LEAST_BACKOFF_SECONDS, longest)  # noqa: S311 (jitter, no secret)

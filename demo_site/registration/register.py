@@ -1,6 +1,8 @@
 """Registering once, and looking up afterwards what came of it."""
 
+import logging
 import time
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -9,6 +11,9 @@ from ..consul_agent.client import Client
 from .definition import ServiceDefinition
 
 CATALOG_SECONDS = 5.0  # the agent syncs to the catalog within milliseconds unless something is wrong
+_DEFAULT_WEIGHTS = {"Passing": 1, "Warning": 1}
+
+logger = logging.getLogger(__name__)
 
 
 class Outcome(Enum):
@@ -19,43 +24,49 @@ class Outcome(Enum):
     NOT_IN_CATALOG = "not in the catalog"
 
 
-def register(client: Client, definition: ServiceDefinition) -> Outcome:
-    """Register unless the agent has just this entry; then wait until the catalog shows it. Raises `ConsulError`."""
-    outcome = Outcome.UNCHANGED
-    if not is_registered(client, definition):
-        services.register(client, definition.payload())
-        outcome = Outcome.REGISTERED
+def register(client: Client, definition: ServiceDefinition, status: str = "critical") -> Outcome:
+    """Register unless the agent has just this entry; then wait until the catalog shows it. Raises `ConsulError`.
+
+    `status` is the readiness check's, until it first runs.
+    """
+    outcome = Outcome.REGISTERED if repair(client, definition, lambda: status) else Outcome.UNCHANGED
     return outcome if in_catalog(client, definition) else Outcome.NOT_IN_CATALOG
 
 
-def is_registered(client: Client, definition: ServiceDefinition) -> bool:
-    """Whether the agent's entry and its checks are the desired ones."""
-    entry = services.agent_service(client, definition.id)
-    if entry is None:
-        return False
-    wanted = definition.payload()
-    same = all(
+def repair(client: Client, definition: ServiceDefinition, status: Callable[[], str]) -> bool:
+    """Make the agent's entry the desired one. True when that took a registration. Raises `ConsulError`."""
+    entry = services.agent_entry(client, definition.id)
+    differs = entry is None or not is_desired(entry, definition)
+    if differs:
+        services.register(client, definition.payload(status()))
+    # Maintenance is the operator's word; any other check that is not ours could turn the instance critical.
+    ours = (definition.ready_check_id, definition.live_check_id)
+    for check_id in entry.checks if entry else ():
+        if check_id not in ours and not check_id.startswith(services.MAINTENANCE):
+            services.remove_check(client, check_id)
+            logger.warning("Removed the check %s, which is not in the registration of %s", check_id, definition.id)
+    return differs
+
+
+def is_desired(entry: services.AgentEntry, definition: ServiceDefinition) -> bool:
+    """Whether the agent's entry is the desired one, with the desired checks among its checks."""
+    wanted, service = definition.payload(), entry.service
+    return all(
         (
-            entry.get("Service") == wanted["Name"],
-            entry.get("Address") == wanted["Address"],
-            entry.get("Port") == wanted["Port"],
-            sorted(entry.get("Tags") or []) == sorted(wanted["Tags"]),
-            (entry.get("Meta") or {}) == wanted["Meta"],
+            service.get("Service") == wanted["Name"],
+            service.get("Address") == wanted["Address"],
+            service.get("Port") == wanted["Port"],
+            sorted(service.get("Tags") or []) == sorted(wanted["Tags"]),
+            (service.get("Meta") or {}) == wanted["Meta"],
+            service.get("Weights") in (None, _DEFAULT_WEIGHTS),
+            not service.get("EnableTagOverride"),
+            *(_is_same(entry.checks.get(check["CheckID"]), check) for check in wanted["Checks"]),
         )
     )
-    return same and _checks_match(services.agent_checks(client, definition.id), wanted["Checks"])
 
 
-def _checks_match(found: dict[str, dict[str, Any]], wanted: list[dict[str, Any]]) -> bool:
-    """Compare ids, and kind and interval where the agent tells them (since Consul 1.7 and 1.10)."""
-    if set(found) != {check["CheckID"] for check in wanted}:
-        return False
-    for check in wanted:
-        entry = found[check["CheckID"]]
-        kind = "ttl" if "TTL" in check else "http"
-        if entry.get("Type", kind) != kind or entry.get("Interval") not in (None, "", check.get("Interval")):
-            return False
-    return True
+def _is_same(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
+    return found is not None and (found.get("Name"), found.get("Notes")) == (wanted["Name"], wanted["Notes"])
 
 
 def in_catalog(client: Client, definition: ServiceDefinition, bound: float = CATALOG_SECONDS) -> bool:

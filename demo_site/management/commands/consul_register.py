@@ -11,8 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 from ...consul_agent import services
 from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError, Denied
-from ...registration import keep
+from ...durations import seconds
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
+from ...registration.keep import Keeper
+from ...registration.probe import ask
 from ...registration.register import Outcome, register
 from ..errors import command_error
 
@@ -70,9 +72,10 @@ class Command(BaseCommand):
             ) from None
 
     def _register(self, client: Client, definition: ServiceDefinition) -> None:
-        outcome = register(client, definition)
+        verdict = ask(definition.ready_url, seconds(definition.timeout))
+        outcome = register(client, definition, verdict.status)
         if definition.check == "ttl":
-            keep.beat(client, definition)
+            Keeper(client, definition).beat()
         if outcome is Outcome.NOT_IN_CATALOG:
             raise CommandError(
                 f"The agent took {definition.id}, but the catalog does not show it, so nobody will find it.\n"
@@ -89,6 +92,9 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         logging.getLogger("demo_site").setLevel(logging.INFO)
         address = settings.CONFIGURATION.start.address
-        keep.run(keep.keep(lambda: Client(address), definition), stop)
+        keeper = Keeper(Client(address), definition)
+        for pause in keeper.steps():
+            if stop.wait(pause):
+                break
         if services.deregister(Client(address), definition.id):
             self.stdout.write(f"{definition.id}: deregistered.")

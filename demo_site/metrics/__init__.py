@@ -1,0 +1,75 @@
+"""Every metric of the site. They are made when this is first imported: by the settings, before any worker is forked.
+
+Names and units follow https://prometheus.io/docs/practices/naming/; docs/operations.md says what to watch.
+"""
+
+import time
+from typing import Any
+
+from .families import Counter, Gauge, Histogram, text
+
+FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open")
+STATES = ("current", "rejected", "stale", "snapshot", "file")
+
+
+def _age(moments: list[float]) -> float | None:
+    """Seconds since the longest-gone of these Unix times; 0 stands for never."""
+    known = [moment for moment in moments if moment]
+    return max(0.0, time.time() - min(known)) if known else None
+
+
+def _lowest(values: list[float]) -> float | None:
+    return min((value for value in values if value), default=None)
+
+
+HITS = Counter("counter_hits_total", "Page views counted in Redis and shown to a visitor.")
+FAILURES = Counter(
+    "counter_failures_total", "Page views answered 503 because they were not counted.", "kind", FAILURE_KINDS
+)
+DURATION = Histogram(
+    "counter_request_duration_seconds",
+    "Time from the request to its answer, by what was asked.",
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    "handler",
+    ("page", "health", "admin", "other"),
+)
+INDEX = Gauge("demo_config_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
+LOADED_AT = Gauge("demo_config_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
+WORKERS_IN_STATE = {
+    state: Gauge("demo_config_state", "Workers whose configuration is in this state.") for state in STATES
+}
+REJECTED = Counter("demo_config_rejected_total", "Documents that did not take effect, counted by each worker.")
+WATCH_ERRORS = Counter("demo_config_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
+CONTACT_AT = Gauge(
+    "demo_config_consul_contact_age_seconds",
+    "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 90 s.",
+    _age,
+)
+REGISTERED = Gauge("demo_config_registered", "1 while the Consul agent holds the registration as it should be.")
+REGISTRATIONS = Counter("demo_config_registrations_total", "Registrations written: the first, and each repair.")
+REGISTRATION_ERRORS = Counter("demo_config_registration_errors_total", "Failed attempts to keep the registration.")
+POOL_CONNECTIONS = Gauge("demo_config_redis_pool_connections", "Open connections to Redis, over all workers.")
+
+_FAMILIES: tuple[Any, ...] = (
+    *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, REJECTED, WATCH_ERRORS, CONTACT_AT),
+    *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, POOL_CONNECTIONS),
+)
+
+
+def publish(live: Any) -> None:
+    """Tell the state of this process's configuration; to be called when it may have changed."""
+    loaded, status = live.in_force.loaded, live.status
+    INDEX.set(loaded.index or 0)
+    LOADED_AT.set(loaded.loaded_at.timestamp())
+    CONTACT_AT.set(live.last_contact.timestamp() if live.last_contact else 0)
+    for state, gauge in WORKERS_IN_STATE.items():
+        gauge.set(state == status.state)
+
+
+def exposition() -> str:
+    """Everything in Prometheus's text format."""
+    families = [text(family.name, family.kind, family.explanation, family.samples()) for family in _FAMILIES]
+    states = [
+        ("", f'state="{state}"', value) for state, gauge in WORKERS_IN_STATE.items() for _, _, value in gauge.samples()
+    ]
+    return "".join([*families, text("demo_config_state", "gauge", "Workers in this state.", states)])

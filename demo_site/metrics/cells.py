@@ -1,0 +1,100 @@
+"""Numbers that the processes of one instance share, each process writing its own row of them.
+
+A row is claimed with a lock that the kernel releases when its process dies. The next process goes on with the numbers
+that it finds there, so a total over all rows never goes backwards, whatever happens to a worker, and nothing is left
+behind. A number is 8 aligned bytes: whoever reads it sees the old one or the new one.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from ..instance import SharedMemory, lives
+
+_ROWS = 1024  # more processes than an instance ever has at once; rows that nobody wrote to take no memory
+_WIDTH = 128  # numbers in a row; the first is the pid of the row's process
+_PID = 0
+
+_memory = SharedMemory(_ROWS * _WIDTH * 8)
+_numbers = memoryview(_memory.data).cast("d")
+_allocated = _PID + 1
+_resetting: list[int] = []  # cells that mean nothing after their process
+_lock = threading.RLock()  # reentrant: a connection that the garbage collector closes is counted as well
+_row: Any = None  # this process's
+
+
+def allocate(count: int = 1, *, survives: bool = True) -> int:
+    """The first of `count` cells of every row, to be called while modules are imported: before any fork.
+
+    What does not survive its process starts again at 0.
+    """
+    global _allocated
+    first, _allocated = _allocated, _allocated + count
+    if _allocated > _WIDTH:
+        raise RuntimeError("more metrics than a row holds: raise _WIDTH")
+    if not survives:
+        _resetting.extend(range(first, _allocated))
+    return first
+
+
+def add(cell: int, amount: float = 1.0) -> None:
+    """Add to this process's number."""
+    with _lock:
+        row = _row or _claim()
+        row[cell] += amount
+
+
+def add_pair(cell: int, other: int, amount: float) -> None:
+    """Count 1 in `cell` and `amount` in `other`."""
+    with _lock:
+        row = _row or _claim()
+        row[cell] += 1.0
+        row[other] += amount
+
+
+def put(cell: int, value: float) -> None:
+    """Set this process's number."""
+    with _lock:
+        row = _row or _claim()
+        row[cell] = value
+
+
+def total(cell: int) -> float:
+    """The sum over all processes, past ones included."""
+    return float(sum(row[cell] for row in _rows()))
+
+
+def of_living(cell: int) -> list[float]:
+    """The number of each process that lives."""
+    return [row[cell] for row in _rows() if lives(int(row[_PID]))]
+
+
+def _rows() -> Iterator[Any]:
+    for start in range(0, len(_numbers), _WIDTH):
+        row = _numbers[start : start + _WIDTH]
+        if not row[_PID]:
+            return  # the lowest free row is claimed first, so none after this one was
+        yield row
+
+
+def _claim() -> Any:
+    global _row
+    for number in range(_ROWS):
+        if _memory.try_lock(number):
+            row = _numbers[number * _WIDTH : (number + 1) * _WIDTH]
+            for cell in _resetting:
+                row[cell] = 0.0
+            row[_PID] = float(os.getpid())
+            _row = row
+            return row
+    raise RuntimeError("more processes than there are rows: raise _ROWS")
+
+
+def _begin_anew() -> None:
+    """A forked process claims a row of its own, and may have been forked while another thread held the lock."""
+    global _row, _lock
+    _row, _lock = None, threading.RLock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
