@@ -42,10 +42,11 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
 def post_worker_init(worker: Any) -> None:
     """What runs beside the requests: in the worker, because threads do not survive a fork."""
     from demo_site import serving
-    from demo_site.registration import membership
+    from demo_site.registration import bound, membership
 
+    bound.remember(worker.sockets)
     serving.start()
-    membership.start_keeper(worker)
+    membership.start_keeper()
 
 
 def pre_exec(server: Any) -> None:

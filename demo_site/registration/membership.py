@@ -138,9 +138,8 @@ def prepare(master: Any) -> None:
     _membership.leave_before_stopping()
 
 
-def start_keeper(worker: Any) -> None:
+def start_keeper() -> None:
     """For `post_worker_init`."""
-    bound.remember(worker.sockets)
     if _membership:
         _membership.start_keeper()
 
