@@ -47,6 +47,8 @@ def _network_host(value: str) -> str:
             raise ValueError("must be a host name or an IP address, without a port") from None
     elif not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", value):
         raise ValueError("must be a host name or an IP address (letters, digits, dots, hyphens)")
+    elif not all(0 < len(label) < 64 for label in value.removesuffix(".").split(".")):
+        raise ValueError("must be a host name: 1 to 63 characters between its dots")  # a resolver refuses to ask
     return value
 
 

@@ -16,6 +16,6 @@ def faults(client: LazyClient) -> list[str]:
     except ResponseError as error:
         member = "redis_config.redis_db" if "DB index" in str(error) else "redis_config"
         return [f"{member}: {place} answers {error}"]
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, ValueError) as error:  # ValueError: an address that no system call takes
         return [f"redis_config.redis_host: {place} does not answer ({error})"]
     return []
