@@ -28,16 +28,18 @@ logger = logging.getLogger(__name__)
 def watch(live: Live, open_client: Callable[[], Client], key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
     """Each step asks Consul once, does what follows from the answer, and yields the seconds to pause. Never ends.
 
-    The first step asks without waiting. After any error the next one does too, on a new connection: what the index
-    was worth is unknown then, and a Consul that lost its state may hold another document under the same index.
+    The first step asks without waiting. After any error, and after an index that went back, the next one does too, on
+    a new connection: what the index was worth is unknown then, and a Consul that lost its state may hold another
+    document under the same index.
     """
     failures = 0
     while True:
         client = open_client()
         try:
             for pause in _follow(live, client, key, wait):
+                # The first success after a failure pauses too: a Consul may fail every other time.
+                yield max(pause, LEAST_PAUSE_SECONDS if failures else 0.0)
                 failures = 0
-                yield pause
         except ConsulError as error:
             live.lose_contact(str(error))
         finally:
@@ -49,21 +51,22 @@ def watch(live: Live, open_client: Callable[[], Client], key: str, wait: int = W
 
 
 def _follow(live: Live, client: Client, key: str, wait: int) -> Iterator[float]:
+    """One step for each answer, until there is an error or an index that goes back: a restored or emptied store."""
     index = 0
     while True:
         asked_at = time.monotonic()
         patience = min(wait, REJECTED_WAIT_SECONDS) if live.status.rejected else wait
         found, entry = kv.query(client, key, index, patience)
-        news = found != index
-        # An index that went back means a restored or emptied store: start over (0 asks without waiting).
-        index = max(found, 1) if found >= index else 0
         if entry is None:
             live.lose_key(f"the key `{key}` was deleted")
         else:
             live.offer(entry)
+        if found < index:
+            return
         quick = time.monotonic() - asked_at < LEAST_PAUSE_SECONDS
         # Consul answers at once only with news. What does so without, or has no key, must not be asked in a loop.
-        yield LEAST_PAUSE_SECONDS if quick and (entry is None or not news) else 0.0
+        yield LEAST_PAUSE_SECONDS if quick and (entry is None or found == index) else 0.0
+        index = max(found, 1)
 
 
 def run(live: Live, open_client: Callable[[], Client], key: str) -> None:
