@@ -1,0 +1,487 @@
+"""The watch, step by step: what each answer of Consul, or of what stands in between, does to the value in force."""
+
+import base64
+import json
+import logging
+import threading
+import time
+
+import psutil
+import pytest
+
+from demo_site.config import watcher
+from tests.support.consul import ConsulServer
+from tests.support.documents import document
+from tests.support.following import Following
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
+from tests.support.secrets import GUARD
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def follow(consul, redis, config_key):
+    """Make a `Following` of the test's key, whose document names the shared Redis."""
+    made = []
+    consul.put(config_key, document(redis, "first"))
+
+    def make(through=None, **options):
+        made.append(Following(through or consul, config_key, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def proxy(consul, new_proxy):
+    return new_proxy(consul.http_port)
+
+
+def own_clients(server):
+    """The connections that the server has, but for the one that asks."""
+    with server.client() as client:
+        return len(client.client_list()) - 1
+
+
+def consul_answer(index, value, modify_index=None):
+    """What Consul would send, as bytes; the connection is closed after it."""
+    encoded = base64.b64encode(json.dumps(value).encode()).decode()
+    body = json.dumps([{"Key": "k", "Value": encoded, "ModifyIndex": modify_index or index}])
+    head = ["HTTP/1.1 200 OK", "Content-Type: application/json", f"X-Consul-Index: {index}", "Connection: close"]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", body]).encode()
+
+
+# Changes.
+
+
+def test_first_step_asks_without_waiting(follow):
+    following = follow(wait=30)
+    assert following.step().state == "current"
+    assert following.seconds < 5
+    assert following.pause == 0
+
+
+def test_change_ends_the_wait(follow, consul, redis, config_key):
+    following = follow(wait=30)
+    following.step()
+    later = threading.Timer(0.3, consul.put, (config_key, document(redis, "second")))
+    later.start()
+    following.step()
+    later.join()
+    assert following.message == "second"
+    assert following.live.in_force.loaded.index == consul.index(config_key)
+    assert following.seconds < 10
+
+
+def test_nothing_new_changes_nothing(follow):
+    following = follow()
+    following.step()
+    before = following.live.in_force
+    assert following.step().state == "current"
+    assert following.live.in_force is before
+    assert following.seconds >= 1
+    assert following.pause == 0
+
+
+def test_change_of_the_message_keeps_the_connection_pool(follow, consul, redis, config_key):
+    following = follow()
+    following.live.in_force.redis.ping()
+    client, connections = following.live.in_force.redis, own_clients(redis)
+    consul.put(config_key, document(redis, "second"))
+    following.step()
+    assert following.message == "second"
+    assert following.live.in_force.redis is client
+    assert own_clients(redis) == connections
+
+
+def test_new_redis_gets_a_new_pool_and_the_old_one_is_closed(follow, consul, own_redis, redis, config_key):
+    following = follow()
+    old = following.live.in_force.redis
+    old.incr("hits")
+    idle = own_clients(redis)
+    consul.put(config_key, document(own_redis))
+    following.step()
+    assert following.redis_port == own_redis.port
+    following.live.in_force.redis.incr("hits")
+    assert (redis.hits(), own_redis.hits()) == (1, 1)
+    wait_until(lambda: own_clients(redis) == idle - 1, 10, "the old connection to be closed")
+
+
+def test_command_in_flight_ends_before_its_connection_is_closed(follow, consul, own_redis, redis, config_key):
+    following = follow()
+    old, answers = following.live.in_force.redis, []
+    before = own_clients(redis)
+    waiting = threading.Thread(target=lambda: answers.append(old.blpop("queue", timeout=0.35)))
+    waiting.start()
+    wait_until(lambda: own_clients(redis) == before + 1, 10, "the command to be in flight", interval=0.001)
+    consul.put(config_key, document(own_redis))
+    following.step()
+    with redis.client() as client:
+        client.rpush("queue", "in time")
+    waiting.join()
+    assert answers in ([(b"queue", b"in time")], [None])
+    wait_until(lambda: own_clients(redis) == before, 10, "the old connection to be closed")
+
+
+def test_who_took_the_client_before_a_swap_may_use_it_after_and_leaves_no_connection(
+    follow, consul, own_redis, redis, config_key
+):
+    following = follow()
+    old, before = following.live.in_force.redis, own_clients(redis)
+    consul.put(config_key, document(own_redis))
+    following.step()
+    assert old.incr("hits") == 1
+    wait_until(lambda: own_clients(redis) == before, 10, "the old connection to be closed")
+
+
+def test_new_password_under_the_same_address_is_used(follow, consul, own_redis, config_key):
+    consul.put(config_key, document(own_redis))
+    following = follow()
+    following.live.in_force.redis.ping()
+    own_redis.change_password(GUARD.new("the next Redis password"))
+    consul.put(config_key, document(own_redis))
+    assert following.step().state == "current"
+    following.live.in_force.redis.connection_pool.disconnect()
+    assert following.live.in_force.redis.ping()
+
+
+# Documents that are not put in force.
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"", "(document)"),
+        (b"{", "(document)"),
+        (b"\xff", "(document)"),
+        (b"[]", "(document)"),
+        (b"{}", "redis_config"),
+        (b'{"show_message": 1}', "show_message"),
+        (b'{"redis_config": {"redis_host": "a", "redis_port": "6379", "redis_db": -1}}', "redis_config.redis_port"),
+    ],
+)
+def test_invalid_document_is_rejected_with_its_faults(follow, consul, config_key, raw, path):
+    following = follow()
+    before = following.live.in_force
+    consul.put(config_key, raw)
+    status = following.step()
+    assert status.state == "rejected"
+    assert status.rejected.index == consul.index(config_key)
+    assert path in [fault.split(": ")[0] for fault in status.rejected.faults]
+    assert f"index {status.rejected.index}" in status.reason
+    assert following.live.in_force is before
+
+
+def unreachable(redis, new_proxy):
+    return {"redis_port": free_port()}, "redis_config.redis_host"
+
+
+def silent(redis, new_proxy):
+    proxy = new_proxy(redis.port)
+    proxy.silence()
+    return {"redis_port": proxy.port}, "redis_config.redis_host"
+
+
+def no_redis(redis, new_proxy):
+    proxy = new_proxy(redis.port)
+    proxy.answer_http("400 Bad Request")
+    return {"redis_port": proxy.port}, "redis_config.redis_host"
+
+
+def wrong_password(redis, new_proxy):
+    return {"redis_password": GUARD.new("a wrong password")}, "redis_config.redis_password"
+
+
+def no_password(redis, new_proxy):
+    return {"redis_password": None}, "redis_config.redis_password"
+
+
+def no_such_database(redis, new_proxy):
+    return {"redis_db": 99_999}, "redis_config.redis_db"
+
+
+def no_such_host(redis, new_proxy):
+    return {"redis_host": "redis.invalid"}, "redis_config.redis_host"
+
+
+def label_too_long(redis, new_proxy):
+    return {"redis_host": f"{'a' * 64}.invalid"}, "redis_config.redis_host"
+
+
+def empty_label(redis, new_proxy):
+    return {"redis_host": "redis..invalid"}, "redis_config.redis_host"
+
+
+def odd_scope(redis, new_proxy):
+    return {"redis_host": "fe80::1%/]"}, "redis_config.redis_host"
+
+
+UNUSABLE = [
+    *(unreachable, silent, no_redis, wrong_password, no_password, no_such_database),
+    *(no_such_host, label_too_long, empty_label, odd_scope),
+]
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_document_whose_redis_cannot_be_used_is_rejected(follow, consul, redis, config_key, new_proxy, fault):
+    following = follow()
+    before = following.live.in_force
+    members, path = fault(redis, new_proxy)
+    consul.put(config_key, document(redis) | {"redis_config": redis.document(**members)})
+    status = following.step()
+    assert status.state == "rejected"
+    assert [found.split(": ")[0] for found in status.rejected.faults] == [path]
+    GUARD.check(repr(status), "the status of a rejected document")
+    assert following.live.in_force is before
+
+
+def test_rejected_document_is_logged_and_counted_once(follow, consul, config_key, caplog):
+    following = follow()
+    with caplog.at_level(logging.INFO, "demo_site"):
+        consul.put(config_key, "{")
+        following.step(3)
+    assert following.live.rejections == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("message", ["first", "second"])
+def test_good_document_after_a_bad_one_is_put_in_force(follow, consul, redis, config_key, message):
+    following = follow()
+    consul.put(config_key, "{")
+    assert following.step().state == "rejected"
+    consul.put(config_key, document(redis, message))
+    status = following.step()
+    assert (status.state, status.reason, status.rejected) == ("current", None, None)
+    assert following.message == message
+
+
+def test_document_that_came_before_its_redis_is_put_in_force_when_that_answers(follow, consul, config_key):
+    following = follow()
+    with RedisServer() as late:
+        port = late.port
+        late.kill()
+        consul.put(config_key, document(late))
+        assert following.step().state == "rejected"
+        assert following.step().state == "rejected"
+        late.start()
+        assert following.step().state == "current"
+        assert following.redis_port == port
+
+
+def test_rejected_documents_keep_no_socket(follow, consul, redis, config_key, new_proxy):
+    following = follow()
+    members = [fault(redis, new_proxy)[0] for fault in UNUSABLE if fault is not no_such_host]
+    ports = {redis.port} | {each["redis_port"] for each in members if "redis_port" in each}
+    for each in members * 3:
+        consul.put(config_key, document(redis) | {"redis_config": redis.document(**each)})
+        assert following.step().state == "rejected"
+    assert not [open_ for open_ in psutil.Process().net_connections("tcp") if open_.raddr and open_.raddr.port in ports]
+
+
+# What is no document.
+
+
+def test_deleted_key_keeps_the_value_and_is_not_asked_for_in_a_loop(follow, consul, redis, config_key):
+    following = follow()
+    following.step()
+    consul.delete(config_key)
+    for _ in range(3):
+        status = following.step()
+        assert (status.state, following.message) == ("stale", "first")
+        assert "deleted" in status.reason
+        assert following.pause + following.seconds >= 1
+    consul.put(config_key, document(redis, "second"))
+    following.step(2)
+    assert (following.live.status.state, following.message) == ("current", "second")
+
+
+def test_write_to_another_key_does_not_make_a_missing_one_spin(follow, consul, config_key):
+    """Without the key Consul answers with the index of the whole store, so each write anywhere ends the wait."""
+    following = follow(wait=30)
+    following.step()
+    consul.delete(config_key)
+    following.step()
+    for number in range(3):
+        consul.put("another-key", str(number))
+        following.step()
+        assert following.pause + following.seconds >= 1
+
+
+def test_token_that_lost_its_right_keeps_the_value(redis, tmp_path, config_key):
+    with ConsulServer(acl=True) as consul:
+        consul.put(config_key, document(redis, "first"))
+        token_file = tmp_path / "token"
+        allowed = consul.token(f'key "{config_key}" {{ policy = "read" }}')
+        token_file.write_text(allowed)
+        following = Following(consul, config_key, CONSUL_HTTP_TOKEN_FILE=str(token_file))
+        assert following.step().state == "current"
+        token_file.write_text(consul.token('key "other" { policy = "read" }'))
+        status = following.step(2)
+        assert (status.state, following.message) == ("stale", "first")
+        assert "denied" in status.reason
+        assert following.pause >= 1
+        token_file.write_text(allowed)
+        assert following.step().state == "current"
+        following.close()
+
+
+HTML = "<!doctype html><title>Sign in</title>"
+FAULTS = {
+    "refused": lambda proxy: proxy.refuse(),
+    "cut": lambda proxy: proxy.answer(b""),
+    "silent": lambda proxy: proxy.silence(),
+    "no HTTP": lambda proxy: proxy.answer(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "500": lambda proxy: proxy.answer_http("500 Internal Server Error", "rpc error"),
+    "429": lambda proxy: proxy.answer_http("429 Too Many Requests"),
+    "redirect": lambda proxy: proxy.answer_http("302 Found", Location="http://127.0.0.1:1/"),
+    "HTML": lambda proxy: proxy.answer_http("200 OK", HTML, Content_Type="text/html"),
+    "HTML with 404": lambda proxy: proxy.answer_http("404 Not Found", HTML, Content_Type="text/html"),
+    "JSON of another shape": lambda proxy: proxy.answer_http("200 OK", '{"a": []}', X_Consul_Index="7"),
+    "half an answer": lambda proxy: proxy.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_keeps_the_value_and_is_got_over(follow, consul, redis, config_key, proxy, fault):
+    following = follow(proxy)
+    following.step(2)
+    before = following.live.in_force
+    FAULTS[fault](proxy)
+    proxy.cut()
+    for _ in range(2):
+        status = following.step()
+        assert status.state == "stale"
+        assert status.reason
+        assert following.live.in_force is before
+        assert 1 <= following.pause <= 4
+        assert following.seconds < 10
+    proxy.pass_through()
+    proxy.cut()
+    assert following.step().state == "current"
+    consul.put(config_key, document(redis, "second"))
+    following.step()
+    assert following.message == "second"
+
+
+def test_peer_that_goes_silent_during_a_query_is_noticed(follow, proxy):
+    following = follow(proxy, wait=2)
+    following.step()
+    threading.Timer(0.3, proxy.silence).start()
+    assert following.step().state == "stale"
+    assert following.seconds < 2 + 10
+
+
+def test_back_off_is_capped_and_jittered(follow, proxy):
+    following = follow(proxy)
+    proxy.refuse()
+    pauses = []
+    for _ in range(12):
+        following.step()
+        pauses.append(following.pause)
+    assert all(1 <= pause <= 4 for pause in pauses)
+    assert len(set(pauses)) > 6
+
+
+def test_consul_that_fails_every_other_time_is_asked_once_a_second(follow, proxy):
+    following = follow(proxy, wait=30)
+    for _ in range(3):
+        proxy.answer_http("500 Internal Server Error")
+        proxy.cut()
+        assert following.step().state == "stale"
+        assert following.pause >= 1
+        proxy.pass_through()
+        assert following.step().state == "current"
+        assert following.pause >= 1
+
+
+def test_outage_is_logged_at_its_start_and_its_end(follow, proxy, caplog):
+    following = follow(proxy)
+    following.step()
+    with caplog.at_level(logging.INFO, "demo_site"):
+        proxy.refuse()
+        following.step(5)
+        proxy.pass_through()
+        following.step(2)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+# Indexes.
+
+
+def test_consul_that_lost_its_state_is_followed_from_its_new_index(redis, config_key):
+    with ConsulServer() as consul:
+        for number in range(20):
+            consul.put(config_key, document(redis, str(number)))
+        following = Following(consul, config_key)
+        following.step()
+        before = following.live.in_force.loaded.index
+        consul.restart()
+        following.step(2)
+        assert (following.live.status.state, following.message) == ("stale", "19")
+        consul.put(config_key, document(redis, "after the loss"))
+        following.step(2)
+        assert following.message == "after the loss"
+        assert following.live.in_force.loaded.index < before
+        following.close()
+
+
+def test_index_that_goes_backwards_starts_over(follow, redis, proxy):
+    following = follow(proxy)
+    following.step()
+    proxy.answer(consul_answer(5, document(redis, "restored")))
+    proxy.cut()
+    following.step()
+    assert following.message == "restored"
+    assert following.pause >= 1
+    asked = len(proxy.seen)
+    following.step()
+    assert b"index=0" in proxy.seen[asked:] or b"index=" not in proxy.seen[asked:]
+
+
+def test_same_index_with_another_document_is_another_document(follow, redis, proxy):
+    following = follow(proxy)
+    index = following.live.in_force.loaded.index
+    proxy.answer(consul_answer(index, document(redis, "of a Consul that lost its state")))
+    following.step()
+    assert following.message == "of a Consul that lost its state"
+
+
+@pytest.mark.parametrize("indexes", [[7, 7], [9, 5], [0, 0]])
+def test_answers_at_once_without_news_do_not_make_it_spin(follow, redis, proxy, indexes):
+    following = follow(proxy)
+    pauses = []
+    for index in indexes * 4:
+        proxy.answer(consul_answer(index, document(redis), modify_index=7))
+        following.step()
+        pauses.append(following.pause)
+    assert following.live.status.state == "current"
+    assert all(pause >= 1 for pause in pauses[2:])
+
+
+def test_answers_in_turn_from_two_stores_do_not_make_it_spin(follow, redis, proxy):
+    following = follow(proxy)
+    pauses = []
+    for number in range(10):
+        proxy.answer(consul_answer((5, 50)[number % 2], document(redis, f"store {number % 2}")))
+        following.step()
+        pauses.append(following.pause)
+    assert all(pause >= 1 for pause in pauses[2:])
+
+
+# The thread.
+
+
+def test_fault_of_our_own_does_not_end_the_watch(follow, monkeypatch, caplog):
+    following = follow()
+    monkeypatch.setattr(watcher, "MOST_PAUSE_SECONDS", 0.01)
+    calls = []
+
+    def open_client():
+        calls.append(time.monotonic())
+        raise LookupError("of our own")
+
+    threading.Thread(target=watcher.run, args=(following.live, open_client, "key"), daemon=True).start()
+    wait_until(lambda: len(calls) > 3, 10, "the watch to start again")
+    assert "starts again" in caplog.text
