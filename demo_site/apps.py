@@ -6,6 +6,11 @@ class DemoSiteConfig(AppConfig):
     name = "demo_site"
     verbose_name = "Configuration"
 
+    def ready(self) -> None:
+        from .handler import confine_database_receivers
+
+        confine_database_receivers()
+
 
 class DemoAdminConfig(AdminConfig):
     default_site = "demo_site.admin.DemoAdminSite"

@@ -44,16 +44,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# Every one of these acts on the admin's pages only: the counter and the health checks need none (middleware.py).
+# They act on the admin's pages and the static files only; the counter and the health checks need none (handler.py).
 MIDDLEWARE = [
-    "demo_site.middleware.SecurityMiddleware",
+    "django.middleware.security.SecurityMiddleware",
     "demo_site.middleware.StaticFilesMiddleware",
-    "demo_site.middleware.SessionMiddleware",
-    "demo_site.middleware.CommonMiddleware",
-    "demo_site.middleware.CsrfViewMiddleware",
-    "demo_site.middleware.AuthenticationMiddleware",
-    "demo_site.middleware.MessageMiddleware",
-    "demo_site.middleware.XFrameOptionsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 TEMPLATES = [

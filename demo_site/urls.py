@@ -1,10 +1,12 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path
+
+from counter.urls import urlpatterns as counter_urls
 
 from . import health
 
 urlpatterns = [
-    path("", include("counter.urls")),
+    *counter_urls,
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("metrics", health.prometheus),

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from django.core.wsgi import get_wsgi_application
-
 from . import metrics
+from .handler import SiteHandler
 from .startup import StartupError
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _APP_LOAD_ERROR = 4
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 try:
-    _django = get_wsgi_application()
+    _django = SiteHandler()
 except StartupError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(_APP_LOAD_ERROR)
