@@ -81,6 +81,7 @@ class _Transport(consul.base.HTTPClient):
         self._timeouts = timeouts
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc: an agent is local
+        self._session.headers["Accept-Encoding"] = "identity"  # and compressing for it would cost more than it saves
         self._session.verify = address.verify
         self._session.cert = address.cert
         if address.verify is False:  # chosen by the operator, who need not be told at each request

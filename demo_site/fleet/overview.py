@@ -1,28 +1,27 @@
 """Reading the fleet: the workers that published themselves, beside the registered instances."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client
 from .publisher import GONE_SECONDS
 from .worker import Worker, parsed, prefix, timestamp
 
+_SEVERITY = "passing warning critical"  # the worse, the later
+
 
 @dataclass(frozen=True)
 class Instance:
     """One instance of the service: its registration, and the workers of it that published themselves, by pid.
 
-    `health` is passing, warning or critical, or None where no such instance is registered; `address` is host:port, or
-    empty. `expected` is how many workers it should have, or None where not even one is there to say it.
+    `health` is passing, warning or critical, or None where no such instance is registered. `expected` is how many
+    workers it should have, or None where not even one is there to say it.
     """
 
     name: str
     health: str | None
-    address: str
     workers: tuple[Worker, ...]
     expected: int | None
 
@@ -54,8 +53,8 @@ def overview(client: Client, config_key: str, service: str) -> list[Instance]:
     What the token may not read is left out. Raises `ConsulError`.
     """
     workers = _workers(client, config_key)
-    registered = {entry["Service"]["ID"]: entry for entry in services.health_instances(client, service)}
-    return [_instance(name, workers[name], registered.get(name)) for name in sorted({*workers, *registered})]
+    health = _health(client, service)
+    return [_instance(name, workers[name], health.get(name)) for name in sorted({*workers, *health})]
 
 
 def _workers(client: Client, config_key: str) -> dict[str, list[Worker]]:
@@ -64,26 +63,23 @@ def _workers(client: Client, config_key: str) -> dict[str, list[Worker]]:
     alive_at = timestamp(datetime.now(UTC) - timedelta(seconds=GONE_SECONDS))
     found = defaultdict(list)
     for entry in kv.tree(client, start):
-        worker = parsed(entry.key.removeprefix(start), entry.value)
+        # Consul would have deleted the key of a session that was not renewed since.
+        worker = parsed(entry.key.removeprefix(start), entry.value, alive_at if entry.session else "")
         if worker is not None:
-            # Consul would have deleted the key of a session that was not renewed since.
-            held_since = alive_at if entry.session else ""
-            found[worker.instance].append(replace(worker, seen_at=max(worker.seen_at, held_since)))
+            found[worker.instance].append(worker)
     return found
 
 
-def _instance(name: str, workers: list[Worker], entry: dict[str, Any] | None) -> Instance:
-    ordered = tuple(sorted(workers, key=lambda worker: worker.pid))
+def _instance(name: str, workers: list[Worker], health: str | None) -> Instance:
     # The youngest knows best: the number may have changed since the others started.
-    expected = max(workers, key=lambda worker: worker.started_at).workers if workers else None
-    if entry is None:
-        return Instance(name, None, "", ordered, expected)
-    service = entry["Service"]
-    address = f"{service.get('Address') or entry['Node'].get('Address')}:{service.get('Port')}"
-    return Instance(name, _health(entry.get("Checks") or []), address, ordered, expected)
+    expected = max(workers, key=lambda worker: worker.started_at).workers if workers else 0
+    return Instance(name, health, tuple(sorted(workers, key=lambda worker: worker.pid)), expected or None)
 
 
-def _health(checks: Iterable[dict[str, Any]]) -> str:
-    """The worst of the checks, as Consul counts them."""
-    statuses = {check.get("Status") for check in checks}
-    return next((status for status in ("critical", "warning") if status in statuses), "passing")
+def _health(client: Client, service: str) -> dict[str, str]:
+    """The worst of each instance's checks, as Consul counts them. The site registers none without checks."""
+    found: dict[str, str] = {}
+    for check in services.health_checks(client, service):
+        instance, status = str(check.get("ServiceID")), str(check.get("Status"))
+        found[instance] = max(found.get(instance, "passing"), status, key=_SEVERITY.find)
+    return found

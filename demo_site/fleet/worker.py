@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _LONGEST_REASON = 500  # characters: a bad document has a reason per fault, and every worker stores and shows it
+_UNREADABLE = "its key does not hold what a worker publishes"
 _FLEET_MEMBERS = ("instance", "pid", "index", "state", "reason", "started_at", "seen_at")
 
 
@@ -52,23 +53,22 @@ def key(config_key: str, instance: str, pid: int) -> str:
     return f"{prefix(config_key)}{instance}/{pid}"
 
 
-def parsed(name: str, value: bytes) -> Worker | None:
+def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
     """The worker that `value` describes; `name` is its key below the prefix, and None comes of one that is no worker's.
 
-    Tolerant, because versions of the site that run side by side may differ in what they say.
+    `alive_at` is when it is known to have lived, if that is later than it says itself. Tolerant, because versions of
+    the site that run side by side may differ in what they say.
     """
     instance, _, pid = name.rpartition("/")
     if not instance or not (pid.isascii() and pid.isdigit()):
         return None
     try:
-        return _from_members(instance, int(pid), json.loads(value))
+        return _from_members(instance, int(pid), json.loads(value.decode()), alive_at)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return Worker(
-            instance, int(pid), "", None, "unreadable", "its key does not hold what a worker publishes", 0, ""
-        )
+        return Worker(instance, int(pid), "", None, "unreadable", _UNREADABLE, 0, alive_at)
 
 
-def _from_members(instance: str, pid: int, said: dict[str, Any]) -> Worker:
+def _from_members(instance: str, pid: int, said: dict[str, Any], alive_at: str) -> Worker:
     index, reason = said.get("index"), said.get("reason")
     return Worker(
         instance=instance,
@@ -78,7 +78,7 @@ def _from_members(instance: str, pid: int, said: dict[str, Any]) -> Worker:
         state=str(said["state"]),
         reason=None if reason is None else str(reason),
         workers=int(said.get("workers") or 0),
-        seen_at=str(said["seen_at"]),
+        seen_at=max(str(said["seen_at"]), alive_at),
     )
 
 

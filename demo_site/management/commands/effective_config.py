@@ -59,7 +59,6 @@ def _moment(text: str) -> str:
 
 
 def _sentence(instance: Instance) -> str:
-    """Such as "mydemo-web1-8000: 1 of 2 workers (1 MISSING), passing at 10.0.0.7:8000"."""
+    """Such as "mydemo-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
-    place = f"{instance.health} at {instance.address}" if instance.registered else "not registered"
-    return f"{instance.name}: {instance.count} workers{missing}, {place}"
+    return f"{instance.name}: {instance.count} workers{missing}, {instance.health or 'not registered'}"
