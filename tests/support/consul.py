@@ -12,25 +12,28 @@ from tests.support.processes import ServerProcess, clean_environment
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
+ANONYMOUS = "00000000-0000-0000-0000-000000000002"
 PORTS = ("http", "https", "dns", "server", "serf_lan")
 
 
 class ConsulServer(ServerProcess):
-    """One agent, server and leader in itself.
+    """One agent: server and leader in itself, unless it `joins` another as a client agent.
 
     `keep_state`: a restart finds keys and registrations again (it takes about 1.5 s; without, 0.3 s).
     `acl`: nothing is allowed without a token; `management_token` may do everything.
-    `agent_can_write`: with `acl`, whether the agent's own token lets it write its node into the catalog.
+    `joins`: a server with `acl`. This agent has no ACLs of its own: it takes every registration, and it passes on
+    to the server's catalog what a token (the caller's, else its own, which it lacks) allows.
     `certificates`: HTTPS on `https_port`, for clients with a certificate of the same authority only.
     """
 
-    def __init__(self, *, keep_state=False, acl=False, agent_can_write=True, certificates=None):
+    def __init__(self, *, keep_state=False, acl=False, joins=None, certificates=None):
         super().__init__("consul")
-        self.keep_state, self.certificates = keep_state, certificates
+        self.keep_state, self.acl, self.joins, self.certificates = keep_state, acl, joins, certificates
         self.ports = {name: free_port() for name in PORTS}
         self.http_port, self.https_port, self.dns_port = (self.ports[name] for name in ("http", "https", "dns"))
-        self.management_token = GUARD.register("management token", str(uuid.uuid4())) if acl else None
-        self.agent_can_write = agent_can_write
+        self.management_token = joins and joins.management_token
+        if acl:
+            self.management_token = GUARD.register("management token", str(uuid.uuid4()))
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.address = f"127.0.0.1:{self.http_port}"
 
@@ -41,12 +44,16 @@ class ConsulServer(ServerProcess):
         """Start the agent and wait until it has a leader and keeps keys."""
         config_path = self.directory / "agent.json"
         config_path.write_text(json.dumps(self._config()))
-        kept = ["-server", "-bootstrap-expect=1", f"-data-dir={self.directory / 'data'}"]
-        mode = kept if self.keep_state else ["-dev"]
-        command = [consul_binary(), "agent", *mode, f"-config-file={config_path}"]
+        command = [consul_binary(), "agent", *self._mode(), f"-config-file={config_path}"]
         self.launch(command, environment=clean_environment(self.directory))
         self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
         return self
+
+    def _mode(self):
+        directory = f"-data-dir={self.directory / 'data'}"
+        if self.joins:
+            return [directory, f"-retry-join=127.0.0.1:{self.joins.ports['serf_lan']}"]
+        return ["-server", "-bootstrap-expect=1", directory] if self.keep_state else ["-dev"]
 
     def restart(self):
         """Stop and start again on the same ports; empty unless `keep_state`."""
@@ -58,7 +65,7 @@ class ConsulServer(ServerProcess):
 
     def _config(self):
         config = {
-            "node_name": "test-node",
+            "node_name": f"node-{self.http_port}",
             "bind_addr": "127.0.0.1",
             "client_addr": "127.0.0.1 ::1",
             "ports": self._port_config(),
@@ -75,12 +82,10 @@ class ConsulServer(ServerProcess):
         return {**self.ports, **unused, "https": self.https_port if self.certificates else -1}
 
     def _acl_config(self):
-        if not self.management_token:
+        if not self.acl:
             return {}
         management = "initial_management" if consul_version() >= (1, 11) else "master"
-        tokens = {management: self.management_token}
-        if self.agent_can_write:
-            tokens["agent"] = self.management_token
+        tokens = {management: self.management_token, "agent": self.management_token}
         return {"acl": {"enabled": True, "default_policy": "deny", "tokens": tokens}}
 
     def _tls_config(self):
@@ -152,10 +157,17 @@ class ConsulServer(ServerProcess):
 
     def token(self, rules):
         """A new token with exactly the rights of these rules (HCL or JSON)."""
+        made = self._answer("PUT", "/v1/acl/token", json={"Policies": [self._policy(rules)]})
+        return GUARD.register(f"Consul token for {rules}", made["SecretID"])
+
+    def allow_anybody(self, rules):
+        """Give these rights to whoever comes without a token."""
+        self._answer("PUT", f"/v1/acl/token/{ANONYMOUS}", json={"Policies": [self._policy(rules)]})
+
+    def _policy(self, rules):
         name = str(uuid.uuid4())
         self._answer("PUT", "/v1/acl/policy", json={"Name": name, "Rules": rules})
-        made = self._answer("PUT", "/v1/acl/token", json={"Policies": [{"Name": name}]})
-        return GUARD.register(f"Consul token for {rules}", made["SecretID"])
+        return {"Name": name}
 
     def wait_registered(self, service, *, passing=False, bound=30):
         """Wait until the catalog holds the service (healthy, with `passing`) and return its instances."""
