@@ -12,9 +12,10 @@ from demo_site.config.document import Document, DocumentInvalid, parse
 from demo_site.environment import TABLE
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
-from tests.support.documents import SMALLEST, changed, raw
+from tests.support.documents import SMALLEST, changed, document, raw
 from tests.support.ports import free_port
 from tests.support.site import Site
+from tests.support.waiting import wait_until
 
 PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 README = PAGES[0].read_text()
@@ -42,9 +43,9 @@ def rows(text):
     return [row for i, row in enumerate(cells) if i not in ends and i + 1 not in ends]
 
 
-def faults_of(document):
+def faults_of(raw_document):
     with pytest.raises(DocumentInvalid) as caught:
-        parse(document)
+        parse(raw_document)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -200,6 +201,26 @@ def test_message_of_a_denied_key_and_the_policy_that_suffices():
             assert site.command("check").status == 0
         finally:
             site.close()
+
+
+def test_shown_policy_allows_all_that_the_site_does(redis, new_site):
+    ((_, policy),) = FENCE.findall(section(README, "The rights of the token"))
+    with ConsulServer(acl=True) as consul:
+        consul.put("demo-config", document(redis))
+        token = consul.token(policy)
+        environment = {"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": token, "CONSUL_REGISTER": "1"}
+        site = new_site({**environment, "SERVICE_DRAIN_SECONDS": "0"}).gunicorn()
+
+        def fleet():
+            return site.command("effective_config", "--fleet").stdout
+
+        wait_until(
+            lambda: f"1 of 1 workers, passing at {site.address}" in fleet(), message="the worker to be published"
+        )
+        assert "passing" in site.command("consul_services", "mydemo").stdout
+        site.stop()
+        assert not consul.agent_services()
+        assert "Denied" not in site.log() and "denied" not in site.log()
 
 
 # Links and paths.
