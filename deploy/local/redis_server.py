@@ -112,7 +112,7 @@ def _movable(address: RedisAddress, reason: str, consul: Consul, say: Say) -> Re
     port = ports.choose(address.port, "Redis", say, bind)
     say(f"WARNING: `{KEY}` names the Redis at {address}, where something else answers: {reason}")
     say(f"    The document was left as it is. Set redis_config.redis_port to {port} at {consul.editor}")
-    say(f"    or stop what is on port {address.port}; then end this with Ctrl-C and run `make run` again.")
+    say(f"    and the site follows; or stop what is on port {address.port}, and run `make run` again.")
     return replace(address, host=bind, port=port)
 
 
