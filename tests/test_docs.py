@@ -214,9 +214,8 @@ def test_shown_policy_allows_all_that_the_site_does(redis, new_site):
         def fleet():
             return site.command("effective_config", "--fleet").stdout
 
-        wait_until(
-            lambda: f"1 of 1 workers, passing at {site.address}" in fleet(), message="the worker to be published"
-        )
+        shown = re.search(r": 2 of 2 workers, .+\n", README)[0].replace("2 of 2", "1 of 1")
+        wait_until(lambda: shown in fleet(), message="a published worker")
         assert "passing" in site.command("consul_services", "mydemo").stdout
         site.stop()
         assert not consul.agent_services()
