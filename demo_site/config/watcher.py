@@ -7,12 +7,15 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
-from .live import Live
+
+if TYPE_CHECKING:  # live.py starts this one
+    from .live import Live
 
 # With Consul's jitter and the read time-out on top, a silent peer is noticed within the wait + 10 s; and an idle worker
 # asks 40 times an hour.
@@ -25,7 +28,7 @@ LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 4.0
 logger = logging.getLogger(__name__)
 
 
-def watch(live: Live, open_client: Callable[[], Client], key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
+def watch(live: "Live", open_client: Callable[[], Client], key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
     """Each step asks Consul once, does what follows from the answer, and yields the seconds to pause. Never ends.
 
     The first step asks without waiting. After any error, and after an index that went back, the next one does too, on
@@ -50,7 +53,7 @@ def watch(live: Live, open_client: Callable[[], Client], key: str, wait: int = W
         yield random.uniform(LEAST_PAUSE_SECONDS, longest)  # noqa: S311 (jitter, no secret)
 
 
-def _follow(live: Live, client: Client, key: str, wait: int) -> Iterator[float]:
+def _follow(live: "Live", client: Client, key: str, wait: int) -> Iterator[float]:
     """One step for each answer, until there is an error or an index that goes back: a restored or emptied store."""
     index = 0
     while True:
@@ -69,7 +72,7 @@ def _follow(live: Live, client: Client, key: str, wait: int) -> Iterator[float]:
         index = max(found, 1)
 
 
-def run(live: Live, open_client: Callable[[], Client], key: str) -> None:
+def run(live: "Live", open_client: Callable[[], Client], key: str) -> None:
     """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
     while True:
         try:
