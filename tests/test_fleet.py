@@ -1,0 +1,495 @@
+"""Who runs what: workers publish themselves in Consul, whoever dies, hangs or is cut off disappears within 30 s."""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import pytest
+
+from demo_site.consul_agent.address import AgentAddress
+from demo_site.consul_agent.client import Client
+from demo_site.fleet import publisher as publishing
+from demo_site.fleet.overview import overview
+from demo_site.fleet.publisher import Publisher
+from demo_site.fleet.worker import Worker, key, timestamp
+from tests.support.consul import ConsulServer
+from tests.support.documents import document
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.site import Site
+from tests.support.waiting import wait_until
+
+GONE_WITHIN = 30  # seconds: what the page promises
+MEMBERS = {"instance", "pid", "index", "state", "reason", "started_at", "seen_at"}
+
+
+def client_of(consul, token=""):
+    return Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": token}))
+
+
+def fleet(consul, config_key, service="mydemo"):
+    """The overview as a page would read it, by instance."""
+    with contextlib.closing(client_of(consul, consul.management_token or "")) as client:
+        return {instance.name: instance for instance in overview(client, config_key, service)}
+
+
+def pids(consul, config_key, name):
+    """The pids that instance `name` shows."""
+    instance = fleet(consul, config_key).get(name)
+    return {worker.pid for worker in instance.workers} if instance else set()
+
+
+def wait_published(consul, config_key, site, bound=30):
+    """Wait until all workers of the site, and no others, are shown; return them by pid."""
+    name = site.environment["SERVICE_ID"]
+    wait_until(lambda: set(site.worker_pids()) == (pids(consul, config_key, name) or None), bound, f"{name}'s workers")
+    return sorted(fleet(consul, config_key)[name].workers, key=lambda worker: worker.pid)
+
+
+def consul_sessions(consul, name):
+    """The Consul sessions of instance `name`."""
+    return [found for found in consul.api("GET", "/v1/session/list").json() if f"/{name}/" in found["Name"]]
+
+
+@pytest.fixture(scope="module")
+def key_of_module(session_consul, session_redis):
+    """One key for the sites that the tests share."""
+    config_key = f"demo-config-{uuid.uuid4()}"
+    session_consul.put(config_key, document(session_redis))
+    return config_key
+
+
+@pytest.fixture(scope="module")
+def steady(session_consul, key_of_module):
+    """A site with two workers that nothing happens to."""
+    environment = {"CONSUL_HTTP_ADDR": session_consul.address, "DEMO_CONFIG_KEY": key_of_module}
+    with Site({**environment, "SERVICE_ID": "steady"}) as site:
+        yield site.gunicorn(workers=2)
+
+
+class Troubled:
+    """Sites of two workers, and what was done to one of each, all at the same time: the tests share the wait."""
+
+    def __init__(self, consul, config_key, stack):
+        self.consul, self.config_key = consul, config_key
+        self.proxy = stack.enter_context(Proxy(consul.http_port))
+        addresses = {"killed": consul.address, "stopped": consul.address, "cut-off": self.proxy.address}
+        self.sites = {name: stack.enter_context(self._site(name, address)) for name, address in addresses.items()}
+        for site in self.sites.values():
+            site.gunicorn("--timeout", "120", workers=2, wait=False)
+        self.before = {name: wait_published(consul, config_key, site) for name, site in self.sites.items()}
+        os.kill(self.victim("killed"), signal.SIGKILL)
+        os.kill(self.victim("stopped"), signal.SIGSTOP)
+        stack.callback(os.kill, self.victim("stopped"), signal.SIGCONT)
+        self.proxy.silence()
+        self.since = time.monotonic()
+
+    def _site(self, name, address):
+        return Site({"CONSUL_HTTP_ADDR": address, "DEMO_CONFIG_KEY": self.config_key, "SERVICE_ID": name})
+
+    def victim(self, name):
+        return self.before[name][0].pid
+
+    def wait_gone(self, name, gone):
+        """Wait until none of these pids is shown any more, for what is left of the 30 s; return the instance."""
+        left = GONE_WITHIN - (time.monotonic() - self.since)
+        wait_until(lambda: not gone & pids(self.consul, self.config_key, name), left, f"{gone} of {name} to go")
+        return fleet(self.consul, self.config_key).get(name)
+
+
+@pytest.fixture(scope="module")
+def troubled(session_consul, key_of_module):
+    with contextlib.ExitStack() as stack:
+        yield Troubled(session_consul, key_of_module, stack)
+
+
+# A fleet that is well. (`troubled` is asked for early, so that its 20 s pass during the tests in between.)
+
+
+def test_every_worker_appears_with_what_it_runs(session_consul, key_of_module, steady, troubled):
+    workers = wait_published(session_consul, key_of_module, steady)
+    index = session_consul.index(key_of_module)
+    assert [(each.instance, each.index, each.state, each.reason, each.workers) for each in workers] == [
+        ("steady", index, "current", None, 2)
+    ] * 2
+    instance = fleet(session_consul, key_of_module)["steady"]
+    assert (instance.count, instance.missing, instance.good) == ("2 of 2", 0, True)
+
+
+def test_worker_says_when_it_started(session_consul, key_of_module, steady):
+    worker = wait_published(session_consul, key_of_module, steady)[0]
+    started = datetime.fromtimestamp(psutil.Process(worker.pid).create_time(), UTC)
+    assert abs(datetime.fromisoformat(worker.started_at) - started) < timedelta(seconds=10)
+
+
+def test_command_prints_one_row_for_each_worker_as_json(session_consul, key_of_module, steady):
+    workers = wait_published(session_consul, key_of_module, steady)
+    result = steady.command("effective_config", "--fleet", "--format", "json")
+    assert result.status == 0, result.stderr
+    rows = [row for row in json.loads(result.stdout) if row["instance"] == "steady"]
+    assert [row["pid"] for row in rows] == [worker.pid for worker in workers]
+    assert all(row.keys() == MEMBERS for row in rows)
+
+
+def test_command_prints_a_table_and_how_many_workers_each_instance_should_have(steady, session_consul, key_of_module):
+    wait_published(session_consul, key_of_module, steady)
+    result = steady.command("effective_config", "--fleet")
+    assert "steady: 2 of 2 workers, not registered" in result.stdout.splitlines()
+    assert max(map(len, result.stdout.splitlines())) <= 100 + len("steady")
+
+
+def test_change_of_state_is_published_at_once(new_site, consul, redis, environment):
+    config_key = environment["DEMO_CONFIG_KEY"]
+    site = new_site({**environment, "SERVICE_ID": "changing"}).gunicorn(workers=2)
+    wait_published(consul, config_key, site)
+
+    def shown():
+        return [(worker.state, worker.index) for worker in fleet(consul, config_key)["changing"].workers]
+
+    def runs(state, index):
+        # Long before the next renewal would bring it.
+        wait_until(lambda: shown() == [(state, index)] * 2, publishing.RENEW_SECONDS * 0.6, f"{state} {index}")
+
+    consul.put(config_key, document(redis, "another"))
+    good = consul.index(config_key)
+    runs("current", good)
+    consul.put(config_key, document(redis, show_message=7))
+    runs("rejected", good)
+    worker = fleet(consul, config_key)["changing"].workers[0]
+    assert "show_message" in worker.reason
+    assert not fleet(consul, config_key)["changing"].good
+    consul.delete(config_key)
+    runs("stale", good)
+    consul.put(config_key, document(redis))
+    runs("current", consul.index(config_key))
+
+
+def test_instance_says_how_many_workers_it_should_have_when_their_number_changes(new_site, consul, environment):
+    config_key = environment["DEMO_CONFIG_KEY"]
+    site = new_site({**environment, "SERVICE_ID": "growing"}).gunicorn(workers=1)
+    wait_published(consul, config_key, site)
+    for number, count in ((signal.SIGTTIN, "2 of 2"), (signal.SIGTTOU, "1 of 1")):
+        site.signal(number)
+        wait_until(lambda wanted=count: fleet(consul, config_key)["growing"].count == wanted, 20, count)
+
+
+def test_clean_exit_removes_the_workers_at_once(new_site, consul, environment):
+    config_key = environment["DEMO_CONFIG_KEY"]
+    site = new_site({**environment, "SERVICE_ID": "leaving"}).gunicorn(workers=2)
+    wait_published(consul, config_key, site)
+    assert site.stop() == 0
+    assert fleet(consul, config_key) == {}
+    assert consul_sessions(consul, "leaving") == []
+
+
+def test_reload_shows_the_new_workers_and_not_the_old_ones(new_site, consul, environment):
+    site = new_site({**environment, "SERVICE_ID": "reloaded"}).gunicorn(workers=2)
+    old = set(site.worker_pids())
+    wait_published(consul, environment["DEMO_CONFIG_KEY"], site)
+    site.signal(signal.SIGHUP)
+    wait_until(lambda: not old & set(site.worker_pids()), 30, "the old workers to end")
+    wait_published(consul, environment["DEMO_CONFIG_KEY"], site, bound=10)
+
+
+def test_runserver_publishes_itself_under_the_port_that_it_serves(new_site, consul, environment):
+    site = new_site(environment).runserver("--noreload")
+    name = f"mydemo-{socket.gethostname()}-{site.port}"
+    wait_until(lambda: pids(consul, environment["DEMO_CONFIG_KEY"], name) == {site.pid}, 10, "runserver")
+    assert fleet(consul, environment["DEMO_CONFIG_KEY"])[name].count == "1 of 1"
+    site.signal(signal.SIGINT)
+    site.wait()
+    assert fleet(consul, environment["DEMO_CONFIG_KEY"]) == {}
+
+
+# Who dies, hangs, or is cut off.
+
+
+def test_killed_worker_disappears_and_its_replacement_is_there(troubled):
+    assert troubled.wait_gone("killed", {troubled.victim("killed")}).count == "2 of 2"
+
+
+def test_stopped_worker_disappears_and_is_missed_and_comes_back(troubled):
+    victim = troubled.victim("stopped")
+    instance = troubled.wait_gone("stopped", {victim})
+    assert (instance.count, instance.missing, instance.good) == ("1 of 2", 1, False)
+    os.kill(victim, signal.SIGCONT)
+    wait_published(troubled.consul, troubled.config_key, troubled.sites["stopped"], bound=15)
+
+
+def test_workers_cut_off_from_consul_disappear_and_come_back_with_it(troubled):
+    site, before = troubled.sites["cut-off"], troubled.before["cut-off"]
+    troubled.wait_gone("cut-off", {worker.pid for worker in before})
+    assert site.get().status_code == 200
+    troubled.proxy.pass_through()
+    after = wait_published(troubled.consul, troubled.config_key, site, bound=20)
+    assert [worker.started_at for worker in after] == [worker.started_at for worker in before]
+
+
+def test_exit_does_not_wait_for_a_consul_that_is_silent(new_site, new_proxy, consul, environment):
+    proxy = new_proxy(consul.http_port)
+    site = new_site({**environment, "CONSUL_HTTP_ADDR": proxy.address, "SERVICE_ID": "hurried"}).gunicorn(workers=1)
+    wait_published(consul, environment["DEMO_CONFIG_KEY"], site)
+    proxy.silence()
+    began = time.monotonic()
+    assert site.stop() == 0
+    assert time.monotonic() - began < 10
+
+
+def test_published_again_after_consul_lost_its_state(new_site, own_consul, redis):
+    own_consul.put("demo-config", document(redis))
+    site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "SERVICE_ID": "again"}).gunicorn(workers=2)
+    wait_published(own_consul, "demo-config", site)
+    own_consul.restart()
+    own_consul.put("demo-config", document(redis))
+    for worker in wait_published(own_consul, "demo-config", site, bound=20):
+        assert worker.reason is None or worker.state == "stale"
+    assert site.log().count("This worker is not published") <= 2 * 2  # once for each kind of trouble
+
+
+# A token without the rights.
+
+
+@pytest.fixture(scope="module")
+def acl_consul():
+    with ConsulServer(acl=True) as server:
+        yield server
+
+
+WRITER = 'key_prefix "demo-config" { policy = "write" } session_prefix "" { policy = "write" }'
+LACKING = {
+    "session": 'key_prefix "demo-config" { policy = "write" }',
+    "key": 'key_prefix "demo-config" { policy = "read" } session_prefix "" { policy = "write" }',
+}
+
+
+@pytest.mark.parametrize("rules", LACKING.values(), ids=LACKING)
+def test_token_without_rights_turns_publishing_off_with_one_line(new_site, acl_consul, redis, rules):
+    acl_consul.put("demo-config", document(redis))
+    token = acl_consul.token(rules)
+    environment = {"CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": token, "SERVICE_ID": "mute"}
+    site = new_site(environment).gunicorn(workers=1)
+    site.wait_logged("This worker is not published")
+    time.sleep(1)
+    (line,) = [line for line in site.log().splitlines() if "not published" in line]
+    assert "`session:write` on the agent's node and `key:write` on `demo-config.workers/mute/" in line
+    assert site.get().status_code == 200
+    assert site.ready()["config"]["state"] == "current"
+    assert fleet(acl_consul, "demo-config") == {}
+
+
+def test_rights_that_come_later_are_used(acl_consul, tmp_path, make_publisher):
+    token_file = tmp_path / "token"
+    token_file.write_text(acl_consul.token(LACKING["key"]))
+    publisher = make_publisher(acl_consul, "demo-config", "patient", CONSUL_HTTP_TOKEN_FILE=str(token_file))
+    steps = publisher.steps()
+    assert next(steps) == publishing.DENIED_SECONDS
+    assert "key:write" in publisher.trouble
+    assert next(steps) == publishing.DENIED_SECONDS
+    token_file.write_text(acl_consul.token(WRITER))
+    assert next(steps) < publishing.TTL_SECONDS
+    assert publisher.trouble is None
+    assert pids(acl_consul, "demo-config", "patient") == {4711}
+
+
+def test_command_says_why_it_shows_nothing(new_site, acl_consul):
+    environment = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}", "DEMO_CONFIG_FILE": "deploy/local/demo-config.json"}
+    result = new_site(environment).command("effective_config", "--fleet")
+    assert (result.status, result.stdout) == (os.EX_UNAVAILABLE, "")
+    unknown = {**environment, "CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": str(uuid.uuid4())}
+    assert new_site(unknown).command("effective_config", "--fleet").status == os.EX_NOPERM
+
+
+# One publisher, step by step.
+
+
+@pytest.fixture
+def make_publisher(monkeypatch):
+    """Make publishers of a worker with pid 4711; each is due at every step. They leave with the test."""
+    made = []
+    monkeypatch.setattr(publishing, "RENEW_SECONDS", 0)
+
+    def make(consul, config_key, instance, worker=None, **environment):
+        address = AgentAddress.from_environ({"CONSUL_HTTP_ADDR": consul.address, **environment})
+        said, path = worker or a_worker(instance, 4711), key(config_key, instance, 4711)
+        made.append(Publisher(lambda: said, lambda timeouts: Client(address, timeouts), path))
+        return made[-1]
+
+    yield make
+    for publisher in made:
+        publisher.leave()
+
+
+def a_worker(instance, pid, **members):
+    now = timestamp(datetime.now(UTC))
+    stated = {"started_at": now, "index": 10, "state": "current", "reason": None, "workers": 4, "seen_at": now}
+    return Worker(instance, pid, **{**stated, **members})
+
+
+def test_renewing_writes_nothing(consul, config_key, make_publisher):
+    publisher = make_publisher(consul, config_key, "idle")
+    steps = publisher.steps()
+    next(steps)
+    written = consul.index(key(config_key, "idle", 4711))
+    for _ in range(5):
+        next(steps)
+    assert consul.index(key(config_key, "idle", 4711)) == written
+
+
+def test_session_that_was_ended_is_replaced(consul, config_key, make_publisher):
+    publisher = make_publisher(consul, config_key, "ended")
+    steps = publisher.steps()
+    next(steps)
+    (found,) = consul_sessions(consul, "ended")
+    consul.api("PUT", f"/v1/session/destroy/{found['ID']}")
+    assert pids(consul, config_key, "ended") == set()
+    next(steps)
+    assert publisher.trouble is None
+    assert pids(consul, config_key, "ended") == {4711}
+
+
+def test_key_that_was_deleted_is_written_again(consul, config_key, make_publisher):
+    steps = make_publisher(consul, config_key, "deleted").steps()
+    next(steps)
+    consul.delete(key(config_key, "deleted", 4711))
+    for _ in range(publishing.RENEWALS_PER_LOOK):
+        next(steps)
+    assert pids(consul, config_key, "deleted") == {4711}
+
+
+def test_worker_with_the_pid_of_a_dead_one_is_published_when_that_one_is_gone(consul, config_key, make_publisher):
+    dead, replacement = (make_publisher(consul, config_key, "restarted") for _ in range(2))
+    next(dead.steps())
+    steps = replacement.steps()
+    assert next(steps) >= publishing.LEAST_BACKOFF_SECONDS
+    assert "Another process holds the key" in replacement.trouble
+    dead.leave()
+    next(steps)
+    assert replacement.trouble is None
+
+
+def test_consul_that_is_away_is_asked_rarely(config_key, make_publisher, new_proxy, consul):
+    proxy = new_proxy(consul.http_port)
+    publisher = make_publisher(proxy, config_key, "waiting")
+    steps = publisher.steps()
+    next(steps)
+    proxy.refuse()
+    for _ in range(5):
+        assert publishing.LEAST_BACKOFF_SECONDS <= next(steps) <= publishing.MOST_BACKOFF_SECONDS
+        assert "refused the connection" in publisher.trouble
+    proxy.pass_through()
+    next(steps)
+    assert publisher.trouble is None
+
+
+def test_fault_of_our_own_does_not_end_the_thread(consul, config_key, make_publisher, caplog):
+    publisher = make_publisher(consul, config_key, "faulty")
+    publisher._describe = lambda: 1 / 0
+    waits = []
+
+    def wait(pause):
+        waits.append((pause, publisher.trouble))
+        publisher._left = len(waits) == 2
+
+    publisher._wait = wait
+    publisher.run()
+    assert waits == [(publishing.DENIED_SECONDS, "failed: ZeroDivisionError")] * 2
+
+
+# What the reader makes of it.
+
+
+def test_site_that_runs_on_a_file_asks_no_consul(new_site, new_proxy, consul, redis, tmp_path):
+    path = tmp_path / "document.json"
+    path.write_text(json.dumps(document(redis)))
+    proxy = new_proxy(consul.http_port)
+    site = new_site({"CONSUL_HTTP_ADDR": proxy.address, "DEMO_CONFIG_FILE": str(path)}).gunicorn(workers=1)
+    assert site.get().status_code == 200
+    time.sleep(1)
+    assert proxy.connections == 0
+
+
+def test_worker_was_last_seen_when_its_session_was_known_to_live(consul, config_key, make_publisher):
+    long_ago = "2026-01-01T00:00:00.000Z"
+    worker = a_worker("quiet", 4711, seen_at=long_ago)
+    next(make_publisher(consul, config_key, "quiet", worker).steps())
+    consul.put(key(config_key, "unheld", 4711), worker.as_json())
+    seen = datetime.fromisoformat(fleet(consul, config_key)["quiet"].workers[0].seen_at)
+    assert timedelta(0) < datetime.now(UTC) - seen < timedelta(seconds=GONE_WITHIN)
+    assert fleet(consul, config_key)["unheld"].workers[0].seen_at == long_ago
+
+
+def test_registered_instance_without_workers_is_shown_as_missing_them(consul, config_key):
+    consul.register(config_key, ID="silent", Port=8000, Check={"TTL": "10m", "Status": "passing"})
+    instance = wait_until(lambda: fleet(consul, config_key, service=config_key).get("silent"))
+    assert (instance.health, instance.count, instance.missing, instance.good) == ("passing", "0 of ?", 1, False)
+
+
+def test_health_is_the_worst_of_the_checks(consul, config_key):
+    checks = [{"TTL": "10m", "Status": status} for status in ("passing", "critical", "warning")]
+    consul.register(config_key, ID="ill", Port=8000, Checks=checks)
+    assert wait_until(lambda: fleet(consul, config_key, service=config_key).get("ill")).health == "critical"
+
+
+def test_key_that_holds_something_else_is_shown_as_unreadable(consul, config_key):
+    for value in (b"", b"[]", b"{", b'{"state": "current"}', b"\xff", b'{"index": "x"}', b"[" * 100_000):
+        consul.put(key(config_key, "odd", 1), value)
+        (worker,) = fleet(consul, config_key)["odd"].workers
+        assert (worker.state, worker.pid, worker.good) == ("unreadable", 1, False)
+    consul.put(f"{config_key}.workers/odd/not-a-pid", b"{}")
+    consul.put(f"{config_key}.workers/1", b"{}")
+    assert set(fleet(consul, config_key)) == {"odd"}
+    assert fleet(consul, config_key)["odd"].count == "1 of ?"
+
+
+def test_long_reason_is_cut(consul, config_key):
+    consul.put(key(config_key, "wordy", 1), a_worker("wordy", 1, reason="x" * 10_000).as_json())
+    assert len(fleet(consul, config_key)["wordy"].workers[0].reason) == 500
+
+
+def test_five_hundred_workers_are_read_in_two_requests(consul, config_key, new_proxy):
+    for number, workers in ((2, 5), (125, 500)):
+        service = f"{config_key}-{workers}"
+        for i in range(number):
+            checks = [{"TTL": "10m", "Status": "passing", "CheckID": f"{service}-{i}-{n}"} for n in range(2)]
+            consul.register(service, ID=f"{service}-{i}", Port=8000, Checks=checks)
+        _put_all([a_worker(f"{service}-{n % number}", n + 1) for n in range(workers)], service, consul)
+
+    def timed(service):
+        began = time.perf_counter()
+        found = fleet(consul, service, service)
+        return time.perf_counter() - began, found
+
+    wait_until(lambda: len(timed(f"{config_key}-500")[1]) == 125)
+    few, many = ([timed(f"{config_key}-{workers}") for _ in range(15)] for workers in (5, 500))
+    assert sum(len(instance.workers) for instance in many[0][1].values()) == 500
+    assert all(instance.registered and instance.count == "4 of 4" for instance in many[0][1].values())
+    proxy = new_proxy(consul.http_port)
+    client = Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address}))
+    overview(client, f"{config_key}-500", f"{config_key}-500")
+    client.close()
+    assert len(re.findall(rb"GET /v1/", bytes(proxy.seen))) == 2
+    ratio = statistics.median(seconds for seconds, _ in many) / statistics.median(seconds for seconds, _ in few)
+    assert ratio < 15, "100 times the workers must cost far less than 100 times"
+
+
+def _put_all(workers, config_key, consul):
+    """Write the workers' keys as they would themselves, 60 in a transaction."""
+    for start in range(0, len(workers), 60):
+        operations = [
+            {"KV": {"Verb": "set", "Key": key(config_key, each.instance, each.pid), "Value": _base64(each.as_json())}}
+            for each in workers[start : start + 60]
+        ]
+        assert consul.api("PUT", "/v1/txn", json=operations).ok
+
+
+def _base64(raw):
+    return base64.b64encode(raw).decode()
