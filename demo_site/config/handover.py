@@ -10,9 +10,10 @@ from .document import MAX_BYTES
 from .loaded import Loaded, loaded
 
 # Two slots, written in turn: a writer that is killed half way leaves the other one whole. Each holds a sequence number,
-# the lengths of its two parts, a checksum of them, then the parts: where the document came from, and its bytes.
-_HEADER = struct.Struct("<QIII")
-_SLOT = _HEADER.size + 64 * 1024 + MAX_BYTES
+# the lengths of its two parts, a checksum of all, then the parts: where the document came from, and its bytes.
+_FACTS, _CHECKSUM = struct.Struct("<QII"), struct.Struct("<I")
+_HEADER_SIZE = _FACTS.size + _CHECKSUM.size
+_SLOT = _HEADER_SIZE + 64 * 1024 + MAX_BYTES
 
 
 class Handover:
@@ -31,10 +32,10 @@ class Handover:
         content = origin + value.raw
         sequence = self._newest()[0] + 1
         slot = sequence % 2 * _SLOT
-        body = slot + _HEADER.size
+        body = slot + _HEADER_SIZE
         self._memory.data[body : body + len(content)] = content
-        header = _HEADER.pack(sequence, len(origin), len(value.raw), zlib.crc32(content))
-        self._memory.data[slot:body] = header
+        facts = _FACTS.pack(sequence, len(origin), len(value.raw))
+        self._memory.data[slot:body] = facts + _CHECKSUM.pack(_checksum(facts, content))
 
     def read(self) -> Loaded | None:
         """The value in force, or None when none was written yet."""
@@ -49,9 +50,14 @@ class Handover:
         return sequence, loaded(raw, kind, place, index, datetime.fromisoformat(loaded_at))
 
     def _slot(self, start: int) -> tuple[int, bytes, bytes] | None:
-        body = start + _HEADER.size
-        sequence, origin_size, raw_size, checksum = _HEADER.unpack(self._memory.data[start:body])
-        content = self._memory.data[body : body + min(origin_size + raw_size, _SLOT - _HEADER.size)]
-        if sequence == 0 or zlib.crc32(content) != checksum:
+        body = start + _HEADER_SIZE
+        facts = self._memory.data[start : start + _FACTS.size]
+        sequence, origin_size, raw_size = _FACTS.unpack(facts)
+        content = self._memory.data[body : body + min(origin_size + raw_size, _SLOT - _HEADER_SIZE)]
+        if _CHECKSUM.pack(_checksum(facts, content)) != self._memory.data[start + _FACTS.size : body]:
             return None
         return sequence, content[:origin_size], content[origin_size:]
+
+
+def _checksum(facts: bytes, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(facts))
