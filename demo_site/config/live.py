@@ -12,9 +12,8 @@ from .. import metrics
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
 from ..redis_cache.lazy import LazyClient
-from . import snapshot
 from .document import DocumentInvalid
-from .handover import Handover
+from .kept import Kept
 from .loaded import Loaded, loaded
 from .source import Start
 
@@ -81,19 +80,18 @@ class Live:
         self.rejections = 0
         self.last_contact: datetime | None = None
         self.listeners: list[Callable[[], None]] = []
-        self._snapshot = Path(path) if (path := start.environment["DEMO_CONFIG_SNAPSHOT"]) else None
-        self._handover = Handover()
+        snapshot = start.environment["DEMO_CONFIG_SNAPSHOT"]
+        self._kept = Kept(Path(snapshot) if snapshot else None, start.loaded)
         self._in_force: InForce | None = None
         self.status = Status("current")
         if start.loaded:
             self._in_force = InForce(start.loaded)
             self.status = self._initial_status(start.loaded)
-            self._handover.write(start.loaded)
 
     @staticmethod
     def _initial_status(value: Loaded) -> Status:
         if value.kind == "snapshot":
-            return Status("snapshot", f"running on a snapshot of {value.loaded_at:%Y-%m-%d %H:%M:%S} UTC")
+            return Status("snapshot", _running_on(value))
         return Status("file" if value.kind == "file" else "current")
 
     @property
@@ -112,13 +110,11 @@ class Live:
 
         A worker that is replaced first takes over what the other processes of its instance have in force.
         """
-        with self._handover.locked():
-            inherited = self._handover.read()
-            if inherited and not inherited.same_as(self.in_force.loaded):
-                self._in_force = InForce(inherited)
-                self.status = self._initial_status(inherited)
-            if self.in_force.loaded.kind == "consul":
-                self._keep_snapshot(self.in_force.loaded)
+        inherited = self._kept.read()
+        if inherited and not inherited.same_as(self.in_force.loaded):
+            self._in_force = InForce(inherited)
+            self.status = self._initial_status(inherited)
+        self._kept.keep(self.in_force.loaded)
         if self.status.state == "snapshot":
             logger.warning("Consul was out of reach at the start: %s", self.status.reason)
         metrics.publish(self)
@@ -132,8 +128,8 @@ class Live:
     def offer(self, entry: Entry) -> None:
         """Put the entry's document in force if it is another one, valid, and its Redis answers; else reject it."""
         self.last_contact = _now()
-        value, rejected = self.in_force.loaded, self.status.rejected
-        if (value.kind, value.index, value.raw) == ("consul", entry.modify_index, entry.value):
+        rejected = self.status.rejected
+        if self._has_in_force(entry):
             self._confirm()
         elif rejected and not rejected.transient and rejected.is_of(entry):
             self._become(Status("rejected", _why(rejected), rejected))
@@ -144,14 +140,17 @@ class Live:
         """Consul cannot be asked: what is in force stays."""
         self.watch_errors += 1
         metrics.WATCH_ERRORS.inc()
-        if self.status.state == "snapshot":
-            return
-        self._become(replace(self.status, state="stale", reason=reason))
+        self._catch_up()
+        if self.in_force.loaded.kind != "snapshot":
+            self._become(replace(self.status, state="stale", reason=reason))
 
     def lose_key(self, reason: str) -> None:
         """Consul answers, but the key is gone: what is in force stays."""
         self.last_contact = _now()
-        self._become(Status("stale", reason))
+        self._catch_up()
+        value = self.in_force.loaded
+        is_snapshot = value.kind == "snapshot"
+        self._become(Status("snapshot", f"{_running_on(value)}; {reason}") if is_snapshot else Status("stale", reason))
 
     def _judge(self, entry: Entry) -> None:
         try:
@@ -169,30 +168,46 @@ class Live:
         return self._swap(InForce(value, client))
 
     def _swap(self, new: InForce) -> None:
-        old = self.in_force
-        self._in_force = new  # one reference: every later request sees all of the new, every earlier one all of the old
-        if new.client is not old.client:
-            old.client.retire()
-        with self._handover.locked():
-            kept = self._handover.read()
-            if kept is None or not kept.same_as(new.loaded):
-                self._handover.write(new.loaded)
-                self._keep_snapshot(new.loaded)
+        self._replace(new)
+        self._kept.keep(new.loaded)
         self._become(Status("current"))
         logger.info("Put in force: %s", new.loaded.origin)
         self._tell()
 
+    def _replace(self, new: InForce) -> None:
+        old = self.in_force
+        self._in_force = new  # one reference: every later request sees all of the new, every earlier one all of the old
+        if new.client is not old.client:
+            old.client.retire()
+
+    def _catch_up(self) -> None:
+        """Take over what another process of the instance put in force since: a value that this one did not see.
+
+        Without, the processes would differ for as long as Consul has no other value to offer.
+        """
+        kept, own = self._kept.read(), self.in_force
+        if kept and kept.loaded_at > own.loaded.loaded_at and not kept.same_as(own.loaded):
+            same_redis = kept.document.redis_config == own.client.config
+            self._replace(InForce(kept, own.client if same_redis else None))
+            logger.info("Put in force, as another process of the instance did: %s", kept.origin)
+
     def _reject(self, entry: Entry, faults: list[str], transient: bool) -> None:
+        self._catch_up()
+        if self._has_in_force(entry):
+            return self._confirm()  # another process found its Redis a moment ago
         rejected = Rejected(entry.modify_index, tuple(faults), transient, entry.value)
         if rejected != self.status.rejected:
             self.rejections += 1
             metrics.REJECTED.inc()
-        self._become(Status("rejected", _why(rejected), rejected))
+        return self._become(Status("rejected", _why(rejected), rejected))
+
+    def _has_in_force(self, entry: Entry) -> bool:
+        value = self.in_force.loaded
+        return (value.kind, value.index, value.raw) == ("consul", entry.modify_index, entry.value)
 
     def _confirm(self) -> None:
         self._become(Status("current"))
-        if self._snapshot:
-            snapshot.confirm(self._snapshot)
+        self._kept.confirm(self.in_force.loaded)
 
     def _become(self, status: Status) -> None:
         """Change the state; what stays the same keeps its `since` and is not logged again."""
@@ -211,12 +226,9 @@ class Live:
         for listener in self.listeners:
             listener()
 
-    def _keep_snapshot(self, value: Loaded) -> None:
-        if self._snapshot:
-            try:
-                snapshot.write(self._snapshot, value)
-            except OSError as error:
-                logger.error("The snapshot %s cannot be written: %s", self._snapshot, error.strerror)
+
+def _running_on(value: Loaded) -> str:
+    return f"running on a snapshot of {value.loaded_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _why(rejected: Rejected) -> str:

@@ -1,39 +1,66 @@
 """The snapshot: the last value in force, kept in a file for a first start without Consul (DEMO_CONFIG_SNAPSHOT)."""
 
+import contextlib
 import json
 import os
 import time
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
+from typing import Any
 
 from .document import DocumentInvalid
 from .loaded import Loaded, loaded
+
+_DRAFT_SECONDS = 60  # no writer takes that long
 
 
 class SnapshotUnusable(Exception):
     """There is no snapshot, or it cannot be used; the text says why."""
 
 
-def write(path: Path, value: Loaded) -> None:
-    """Keep `value` in `path`: mode 0600, whole or not at all. Raises `OSError`."""
+def keep(path: Path, value: Loaded, right_at: datetime) -> None:
+    """Have `path` hold `value`; its time of modification says when that was last known to be right.
+
+    Raises `OSError`.
+    """
     content = {"key": value.place, "index": value.index, "document": value.raw.decode()}
+    if not _holds(path, content):
+        _write(path, json.dumps(content, ensure_ascii=False), right_at.timestamp())
+    elif right_at.timestamp() > path.stat().st_mtime:
+        os.utime(path, times=(right_at.timestamp(),) * 2)
+
+
+def _holds(path: Path, content: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(path.read_bytes()) == content)
+    except (FileNotFoundError, ValueError, RecursionError):
+        return False
+
+
+def _write(path: Path, content: str, modified: float) -> None:
+    """Mode 0600, whole or not at all."""
+    _remove_drafts(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o600)
-            json.dump(content, file, ensure_ascii=False)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.utime(draft, times=(modified, modified))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def confirm(path: Path) -> None:
-    """Note that the snapshot is still what Consul holds: its age counts from the last such moment."""
-    if path.exists():
-        os.utime(path)
+def _remove_drafts(path: Path) -> None:
+    """Remove what writers left that were killed: it holds the document's secrets."""
+    for draft in path.parent.glob(f".{escape(path.name)}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                draft.unlink()
 
 
 def read(path: Path, key: str, max_age: float | None) -> Loaded:
