@@ -1,0 +1,119 @@
+"""The handover: what a replaced worker starts on, however the ones before it ended."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from demo_site.config.handover import Handover
+from demo_site.config.kept import Kept
+from demo_site.config.loaded import loaded
+from tests.support.binaries import PROJECT
+from tests.support.documents import SMALLEST, raw
+from tests.support.processes import clean_environment
+
+NOW = datetime.now(UTC)
+
+
+def value(message, index=1, kind="consul", at=NOW):
+    return loaded(raw(SMALLEST | {"show_message": message}), kind, "demo-config", index, at)
+
+
+def test_empty_at_first():
+    assert Handover().read() is None
+
+
+@pytest.mark.parametrize("kind", ["consul", "file", "snapshot"])
+def test_last_value_is_read_with_where_it_came_from(kind):
+    handover = Handover()
+    for number in range(5):
+        written = value(f"message {number} ☃", number, kind)
+        handover.write(written)
+        assert handover.read() == written
+
+
+def test_largest_document_fits():
+    filler = "x" * (512 * 1024 - len(raw(SMALLEST | {"show_message": ""})))
+    handover = Handover()
+    for _ in range(3):
+        handover.write(value(filler))
+        assert handover.read().document.show_message == filler
+
+
+class _Killed(Exception):
+    pass
+
+
+class _Memory:
+    """The memory of a handover whose writer dies after `left` more bytes."""
+
+    def __init__(self, memory, left):
+        self.memory, self.left = memory, left
+
+    def __getitem__(self, part):
+        return self.memory[part]
+
+    def __setitem__(self, part, content):
+        written = min(len(content), self.left)
+        self.left -= written
+        self.memory[part.start : part.start + written] = content[:written]
+        if written < len(content):
+            raise _Killed
+
+
+@pytest.mark.parametrize("writes_before", [1, 2, 3])
+def test_writer_that_dies_after_any_byte_leaves_the_value_before(writes_before):
+    handover = Handover()
+    for number in range(writes_before):
+        handover.write(value(f"whole {number}", number))
+    whole, memory = handover.read(), handover._memory
+    before, data = bytes(memory.data), memory.data
+    length = 0
+    while True:
+        data[:] = before
+        memory.data = _Memory(data, length)
+        try:
+            handover.write(value("another", 9))
+        except _Killed:
+            length += 1
+        else:
+            break
+        finally:
+            memory.data = data
+        assert handover.read() == whole
+        handover.write(value("next", 10))
+        assert handover.read().index == 10
+    assert length > 100
+    assert handover.read().index == 9
+
+
+def test_writers_that_are_killed_leave_neither_a_torn_value_nor_a_lock():
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.support.handover_storm", "60"],
+        cwd=PROJECT,
+        env=clean_environment(PROJECT),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert json.loads(result.stdout) == {"killed": 60, "readings": 60, "torn": 0, "lost": 0}
+
+
+# What the processes of an instance agree on.
+
+
+def test_value_that_was_loaded_earlier_does_not_replace_a_later_one():
+    kept = Kept(None, value("start", 1, at=NOW - timedelta(seconds=9)))
+    later, earlier = value("later", 3, at=NOW), value("earlier", 2, at=NOW - timedelta(seconds=1))
+    kept.keep(later)
+    kept.keep(earlier)
+    assert kept.read() == later
+
+
+def test_clock_that_was_set_back_does_not_keep_the_old_value():
+    kept = Kept(None, value("start", 1, at=NOW + timedelta(hours=1)))
+    kept.keep(value("after the clock was corrected", 2, at=NOW))
+    assert kept.read().index == 2
