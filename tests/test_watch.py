@@ -407,6 +407,43 @@ def test_outage_is_logged_at_its_start_and_its_end(follow, proxy, caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+# Several processes of one instance.
+
+
+@pytest.fixture
+def neighbours(follow, proxy):
+    """Two processes of one instance: they share what a fork would share. The second one asks through the proxy."""
+    first, second = follow(), follow(proxy)
+    second.live._kept = first.live._kept
+    first.step()
+    second.step()
+    return first, second
+
+
+@pytest.mark.parametrize("afterwards", ["bad document", "deleted key", "outage"])
+def test_value_that_only_a_neighbour_saw_is_taken_over(neighbours, consul, redis, config_key, proxy, afterwards):
+    first, second = neighbours
+    consul.put(config_key, document(redis, "second"))
+    first.step()
+    if afterwards == "bad document":
+        consul.put(config_key, "{")
+    elif afterwards == "deleted key":
+        consul.delete(config_key)
+    else:
+        proxy.refuse()
+    assert second.step().state == ("rejected" if afterwards == "bad document" else "stale")
+    assert second.message == "second"
+
+
+def test_late_process_does_not_hand_its_older_value_on(neighbours, consul, redis, config_key):
+    first, second = neighbours
+    late = second.live.in_force
+    consul.put(config_key, document(redis, "second"))
+    first.step()
+    second.live._swap(late)
+    assert first.live._kept.read().document.show_message == "second"
+
+
 # Indexes.
 
 
