@@ -1,0 +1,121 @@
+"""What the site and its health checks do while Redis is away, and how they come back."""
+
+import threading
+import time
+
+import pytest
+
+from counter.breaker import Breaker
+from tests.support.documents import document
+from tests.support.membership import check_statuses, seconds_until_passing
+from tests.support.outage import pause_under_load
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def site(consul, own_redis, config_key, new_site):
+    """An instance as it is shipped: two workers with eight threads, on a Redis of its own."""
+    consul.put(config_key, document(own_redis))
+    environment = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}
+    site = new_site(environment).gunicorn(workers=2, threads=8)
+    site.get("/")
+    return site
+
+
+def test_redis_that_hangs_slows_nothing_but_a_few_pages(site, own_redis):
+    pages, lives, recovery = pause_under_load(site, own_redis, 3)
+    assert set(lives.statuses) == {200}
+    assert lives.quantile(0.99) < 0.25 + 0.25, "the second part is for a busy machine; the soak has the bound itself"
+    assert set(pages.statuses) - {200} == {503}
+    assert max(pages.seconds) < 1
+    assert recovery < 2
+
+
+def test_outage_is_one_line_when_it_begins_and_one_when_it_ends(site, own_redis):
+    own_redis.kill()
+    for _ in range(20):
+        assert site.get("/").status_code == 503
+    own_redis.start()
+    wait_until(lambda: site.get("/").status_code == 200, 5, "the page")
+    wait_until(lambda: "Redis is back" in site.log(), 5, "the second line")
+    # Each worker that had visitors says its own.
+    assert 1 <= site.log().count("Page views are not counted") <= 2
+    assert "Traceback" not in site.log()
+
+
+def test_readyz_gives_the_reason_and_livez_stays(site, own_redis):
+    own_redis.kill()
+    answer = site.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "not ready"
+    assert "refused" in answer.json()["redis"]["error"]
+    assert site.get("/livez").status_code == 200
+    own_redis.start()
+    assert site.get("/readyz").status_code == 200, "it asks each time"
+
+
+def test_breaker_opens_for_the_redis_that_failed_only(site, own_redis, redis, consul, config_key):
+    own_redis.pause()
+    wait_until(lambda: site.get("/").status_code == 503, 5, "the outage")
+    consul.put(config_key, document(redis, message="another Redis"))
+    wait_until(lambda: "another Redis! I have been seen" in site.get("/").text, 5, "the other Redis")
+    own_redis.resume()
+
+
+def test_instance_without_redis_gets_no_visitors_and_stays_registered(consul, own_redis, config_key, new_site):
+    """Scaled down: the soak waits longer than deregister-after."""
+    consul.put(config_key, document(own_redis))
+    environment = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key, "CONSUL_REGISTER": "1"}
+    new_site({**environment, "SERVICE_CHECK_INTERVAL": "1s", "SERVICE_DRAIN_SECONDS": "0"}).gunicorn()
+    seconds_until_passing(consul)
+    own_redis.kill()
+    wait_until(lambda: check_statuses(consul) == {"ready": "critical", "alive": "passing"}, 10, "critical, not dead")
+    own_redis.start()
+    seconds_until_passing(consul)
+
+
+# The breaker.
+
+
+def test_breaker_admits_everyone_until_a_call_hangs():
+    breaker = Breaker()
+    assert breaker.failed(opens=False) is True
+    assert breaker.failed(opens=False) is False
+    assert breaker.admits() and not breaker.rests
+    breaker.failed(opens=True)
+    assert breaker.rests and not breaker.admits()
+
+
+def test_breaker_admits_one_trial_after_each_rest():
+    breaker = Breaker(rest=0.1)
+    breaker.failed(opens=True)
+    for _ in range(2):
+        time.sleep(0.15)
+        assert [breaker.admits() for _ in range(5)] == [True, False, False, False, False]
+        breaker.failed(opens=False)
+
+
+def test_breaker_closes_with_a_success_and_tells_how_long_it_was():
+    breaker = Breaker(rest=10)
+    assert breaker.succeeded() is None
+    breaker.failed(opens=True)
+    assert breaker.succeeded() >= 0
+    assert breaker.admits() and breaker.succeeded() is None
+
+
+def test_breaker_admits_one_of_many_threads():
+    breaker = Breaker(rest=0.05)
+    breaker.failed(opens=True)
+    time.sleep(0.1)
+    admitted, begin = [], threading.Barrier(16)
+
+    def ask():
+        begin.wait()
+        admitted.append(breaker.admits())
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(admitted) == 1

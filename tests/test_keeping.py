@@ -1,0 +1,311 @@
+"""Registration as desired state: whatever happens to the entry, it comes back as it was, and is written no oftener."""
+
+import json
+import os
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+import requests
+
+from demo_site.consul_agent.address import AgentAddress
+from demo_site.consul_agent.client import Client
+from demo_site.environment import Environment
+from demo_site.registration import bound
+from demo_site.registration.definition import define
+from demo_site.registration.keep import Keeper
+from tests.support.consul import ConsulServer
+from tests.support.documents import document
+from tests.support.membership import NAME, check_statuses, registrations, seconds_until_passing, service_id
+from tests.support.waiting import wait_until
+
+REPAIR_SECONDS = 5
+ANY = "0.0.0.0"  # noqa: S104 (what is under test)
+
+
+@pytest.fixture
+def new_member(environment, new_site):
+    """Make instances that register themselves."""
+    return lambda **variables: new_site(
+        {**environment, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0.2", **variables}
+    )
+
+
+@pytest.fixture
+def member(new_member, new_proxy, consul):
+    """A registered instance that reaches Consul through `member.proxy`."""
+    proxy = new_proxy(consul.http_port)
+    site = new_member(CONSUL_HTTP_ADDR=proxy.address)
+    site.proxy = proxy
+    site.gunicorn(workers=2)
+    seconds_until_passing(consul)
+    return site
+
+
+def repaired(consul, is_right):
+    """Seconds until the agent's entry is right again."""
+    began = time.monotonic()
+    wait_until(lambda: is_right(consul.agent_services()), 30, "the repair")
+    return time.monotonic() - began
+
+
+# Healing.
+
+
+@pytest.mark.parametrize("check", ["http", "ttl"])
+def test_agent_that_lost_its_state_gets_the_entry_back(own_consul, redis, new_member, check):
+    own_consul.put("demo-config", document(redis))
+    site = new_member(CONSUL_HTTP_ADDR=own_consul.address, DEMO_CONFIG_KEY="demo-config", SERVICE_CHECK=check)
+    site.gunicorn(workers=2)
+    seconds_until_passing(own_consul)
+    for _ in range(2):
+        own_consul.restart()
+        assert seconds_until_passing(own_consul) < REPAIR_SECONDS
+
+
+def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site):
+    own_consul.kill()
+    site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"})
+    path = site.directory / "document.json"
+    path.write_text(json.dumps(document(redis)))
+    site.environment["DEMO_CONFIG_FILE"] = str(path)
+    site.gunicorn()
+    time.sleep(2)
+    assert site.get("/").status_code == 200, "a site serves without Consul"
+    own_consul.start()
+    assert seconds_until_passing(own_consul) < REPAIR_SECONDS
+    lines = [line for line in site.log().splitlines() if "registration.keep: The registration" in line]
+    assert len(lines) == 2, "one line when it begins, one when it ends"
+    assert "refused the connection" in lines[0] and lines[1].endswith("is kept again")
+
+
+def _deregister(consul, entry):
+    consul.api("PUT", f"/v1/agent/service/deregister/{entry['ID']}")
+
+
+def _register(consul, entry, **changes):
+    body = {"ID": entry["ID"], "Name": entry["Service"], "Address": entry["Address"], "Port": entry["Port"]}
+    body |= {"Tags": entry["Tags"], "Meta": entry["Meta"], **changes}
+    assert consul.api("PUT", "/v1/agent/service/register", json=body).ok
+
+
+def _other_check(consul, entry):
+    """The check as it was named, done in another way."""
+    found = consul.api("GET", "/v1/agent/checks").json()[f"service:{entry['ID']}:ready"]
+    body = {"ID": found["CheckID"], "Name": found["Name"], "ServiceID": entry["ID"], "TTL": "1h"}
+    assert consul.api("PUT", "/v1/agent/check/register", json=body).ok
+
+
+def _no_check(consul, entry):
+    consul.api("PUT", f"/v1/agent/check/deregister/service:{entry['ID']}:live")
+
+
+CHANGES = {
+    "removed": _deregister,
+    "tags": lambda consul, entry: _register(consul, entry, Tags=["other"]),
+    "meta": lambda consul, entry: _register(consul, entry, Meta={"version": "0"}),
+    "port": lambda consul, entry: _register(consul, entry, Port=1),
+    "weights": lambda consul, entry: _register(consul, entry, Weights={"Passing": 7, "Warning": 1}),
+    "another check": _other_check,
+    "no check": _no_check,
+}
+
+
+def test_change_by_hand_is_repaired_with_one_registration(member, consul):
+    wanted, checks = consul.agent_services(), _check_notes(consul)
+    [entry] = wanted.values()
+    for number, (what, change) in enumerate(CHANGES.items(), 2):
+        change(consul, entry)
+        assert consul.agent_services() != wanted or _check_notes(consul) != checks, what
+        seconds = repaired(consul, lambda found: found == wanted and _check_notes(consul) == checks)
+        assert seconds < REPAIR_SECONDS, what
+        assert seconds_until_passing(consul) < 1, what
+        assert registrations(member.proxy) == number, what
+    time.sleep(5.5)  # two more looks
+    assert registrations(member.proxy) == 1 + len(CHANGES), "an undisturbed instance writes nothing"
+
+
+def _check_notes(consul):
+    return {name: check["Notes"] for name, check in consul.api("GET", "/v1/agent/checks").json().items()}
+
+
+def test_foreign_check_is_removed_and_costs_no_registration(member, consul):
+    before = registrations(member.proxy)
+    body = {"ID": "mine", "Name": "mine", "ServiceID": service_id(consul), "TTL": "1h"}
+    consul.api("PUT", "/v1/agent/check/register", json=body)
+    wait_until(lambda: "mine" not in _check_notes(consul), 6, "the check to go")
+    assert registrations(member.proxy) == before
+
+
+def test_maintenance_is_the_operators_word(member, consul):
+    before = registrations(member.proxy)
+    consul.api("PUT", f"/v1/agent/service/maintenance/{service_id(consul)}?enable=true&reason=disk")
+    time.sleep(3.5)
+    assert consul.health(NAME, passing=True) == []
+    assert registrations(member.proxy) == before
+
+
+def test_token_that_becomes_valid_later_is_enough(redis, new_member, tmp_path):
+    with ConsulServer(acl=True) as consul:
+        consul.put("demo-config", document(redis))
+        token = tmp_path / "token"
+        token.write_text(consul.token('key_prefix "" { policy = "read" }'))
+        site = new_member(
+            CONSUL_HTTP_ADDR=consul.address, CONSUL_HTTP_TOKEN_FILE=str(token), DEMO_CONFIG_KEY="demo-config"
+        )
+        site.gunicorn()
+        site.wait_logged("cannot be kept: Consul")
+        rules = 'key_prefix "" { policy = "read" } service_prefix "" { policy = "write" }'
+        token.write_text(consul.token(rules))
+        assert seconds_until_passing(consul) < REPAIR_SECONDS
+        assert site.log().count("cannot be kept") == 1
+
+
+def test_ttl_beats_carry_the_verdict_of_readyz(new_member, consul, own_redis, config_key):
+    consul.put(config_key, document(own_redis))
+    new_member(SERVICE_CHECK="ttl", SERVICE_CHECK_INTERVAL="1s").gunicorn()
+    seconds_until_passing(consul)
+    own_redis.pause()
+    wait_until(lambda: check_statuses(consul) == {"ready": "critical", "alive": "passing"}, 10, "critical")
+    wait_until(lambda: '"not ready"' in _output(consul), 10, "the reason in the output")
+    own_redis.resume()
+    seconds_until_passing(consul, bound=10)
+
+
+def _output(consul):
+    checks = consul.api("GET", "/v1/agent/checks").json()
+    return checks[f"service:{service_id(consul)}:ready"]["Output"]
+
+
+# One keeper.
+
+
+def test_one_worker_keeps_and_another_takes_over(new_member, new_proxy, consul):
+    proxy = new_proxy(consul.http_port)
+    site = new_member(CONSUL_HTTP_ADDR=proxy.address)
+    site.gunicorn(workers=4)
+    seconds_until_passing(consul)
+    for _ in range(2):
+        [keeper] = {line.split("[")[1].split("]")[0] for line in _registered_lines(site)[-1:]}
+        os.kill(int(keeper), signal.SIGKILL)
+        before = registrations(proxy)
+        consul.deregister_all()
+        assert seconds_until_passing(consul) < REPAIR_SECONDS + 1
+        assert registrations(proxy) == before + 1
+    assert len({line.split("[")[1] for line in _registered_lines(site)}) == 3
+
+
+def _registered_lines(site):
+    return [line for line in site.log().splitlines() if "INFO demo_site.registration.keep: Registered" in line]
+
+
+def test_registration_stays_while_the_workers_are_killed(member, consul):
+    for _ in range(3):
+        for pid in member.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(member.is_alive, ignoring=(requests.RequestException,))
+    time.sleep(3)
+    assert registrations(member.proxy) == 1
+
+
+# Identity.
+
+
+def test_crashed_instance_turns_critical_and_is_replaced(new_member, consul):
+    site = new_member(SERVICE_CHECK_INTERVAL="1s")
+    site.gunicorn()
+    seconds_until_passing(consul)
+    os.killpg(site.pid, signal.SIGKILL)
+    site.wait()
+    wait_until(lambda: check_statuses(consul)["ready"] == "critical", 2 + 3, "critical within two intervals")
+    assert list(consul.agent_services()) == [f"{NAME}-{socket.gethostname()}-{site.port}"]
+    site.gunicorn()
+    seconds_until_passing(consul)
+    assert len(consul.health(NAME)) == len(consul.catalog(NAME)) == 1
+
+
+def test_address_and_port_are_where_gunicorn_is_bound(member, consul):
+    [entry] = consul.catalog(NAME)
+    assert (entry["ServiceAddress"], entry["ServicePort"]) == ("127.0.0.1", member.port)
+
+
+@pytest.mark.parametrize(("bind", "address"), [(ANY, "127.0.0.1"), ("[::]", "127.0.0.1"), ("[::1]", "::1")])
+def test_bind_that_others_cannot_use_is_replaced(new_member, consul, bind, address):
+    site = new_member()
+    site.address = f"{bind}:{site.port}"
+    if bind == "[::1]":
+        site.url = f"http://{site.address}"
+    site.gunicorn()
+    seconds_until_passing(consul)
+    [entry] = consul.catalog(NAME)
+    assert (entry["ServiceAddress"], entry["ServicePort"]) == (address, site.port)
+    assert site.stop() == 0
+    assert consul.catalog(NAME) == []
+
+
+@pytest.fixture
+def listening():
+    """A socket on every address, as gunicorn would hold it."""
+    with socket.create_server((ANY, 0)) as listener:
+        bound.remember([listener])
+        yield listener.getsockname()[1]
+    bound.remember([])
+
+
+def test_definition_defaults_to_where_gunicorn_listens(listening):
+    definition = define(Environment({}), address="10.1.2.3")
+    assert (definition.port, definition.id) == (listening, f"{NAME}-{socket.gethostname()}-{listening}")
+    assert define(Environment({"SERVICE_PORT": "81"}), address="10.1.2.3").port == 81
+
+
+def test_rows_say_that_the_bind_decided(environment, new_site):
+    script = (
+        "import json, socket\n"
+        "from django.conf import settings\n"
+        "from demo_site.config import effective\n"
+        "from demo_site.registration import bound\n"
+        f"bound.remember([socket.create_server(({ANY!r}, 0))])\n"
+        "print(json.dumps([bound.bound().port, *(row.as_dict() for row in effective.rows(settings.CONFIGURATION))]))"
+    )
+    port, *rows = json.loads(new_site(environment).command("shell", "-v0", "-c", script).stdout)
+    found = {row["setting"]: row for row in rows}
+    assert found["SERVICE_PORT"]["value"] == port
+    assert found["SERVICE_ADDRESS"]["value"] == "(the address that the local Consul agent advertises)"
+    for name in ("SERVICE_ADDRESS", "SERVICE_PORT"):
+        assert found[name]["origin"] == f"gunicorn bind {ANY}:{port}"
+
+
+@pytest.mark.parametrize("name", ["my_demo", "a.b", "-a"])
+def test_name_that_is_no_dns_label_ends_the_start(new_member, name):
+    ended = new_member(SERVICE_NAME=name).failing_gunicorn()
+    assert ended.status == os.EX_CONFIG
+    assert "name: must be a DNS label" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# Cycles.
+
+
+def run_cycles(consul, count, on_cycle=lambda number: None):
+    """Register and deregister so often, each time as a new instance would."""
+    address = AgentAddress.from_environ({"CONSUL_HTTP_ADDR": consul.address})
+    definition = define(Environment({"SERVICE_PORT": "1"}), timeout="100ms")
+    for number in range(count):
+        client = Client(address)
+        keeper = Keeper(client, definition)
+        next(keeper.steps())
+        assert list(consul.agent_services()) == [definition.id]
+        for pause in keeper.leave():
+            time.sleep(pause)
+        client.close()
+        on_cycle(number)
+    assert consul.agent_services() == {} and consul.catalog(NAME) == []
+
+
+def test_cycles_leave_no_entry_and_no_descriptor(consul):
+    run_cycles(consul, 3)
+    before = psutil.Process().num_fds()
+    run_cycles(consul, 20)
+    assert psutil.Process().num_fds() <= before

@@ -1,0 +1,154 @@
+"""An instance leaves the catalog before it stops answering, and rolling restarts cost no visitor a request."""
+
+import signal
+import threading
+import time
+
+import pytest
+import requests
+
+from tests.support.membership import NAME, Visitors, registrations, restart, seconds_until_passing
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def new_member(environment, new_site):
+    """Make instances that register themselves."""
+    return lambda **variables: new_site({**environment, "CONSUL_REGISTER": "1", **variables})
+
+
+def test_sigterm_leaves_the_catalog_then_drains_then_stops(new_member, consul):
+    site = new_member(SERVICE_DRAIN_SECONDS="3").gunicorn(workers=2)
+    seconds_until_passing(consul)
+    began = time.monotonic()
+    site.signal(signal.SIGTERM)
+    wait_until(lambda: not consul.catalog(NAME), 2, "the entry to go", interval=0.005)
+    left = time.monotonic() - began
+    assert left < 1
+    while time.monotonic() - began < 2.8:
+        assert site.get("/", session=requests).status_code == 200, "it goes on serving meanwhile"
+        assert consul.catalog(NAME) == []
+        time.sleep(0.05)
+    assert site.wait() == 0
+    assert 3 <= time.monotonic() - began < 10
+
+
+def test_request_in_flight_is_answered(new_member, new_proxy, consul, redis, config_key):
+    slow = new_proxy(redis.port)
+    value = {"redis_config": redis.document(redis_port=slow.port), "show_message": "slow"}
+    consul.put(config_key, value)
+    site = new_member(SERVICE_DRAIN_SECONDS="0.1").gunicorn()
+    seconds_until_passing(consul)
+    site.get("/")
+    slow.delay(0.3)
+    answers = []
+
+    def visit():
+        answers.append(site.get("/", session=requests).status_code)
+
+    visitors = [threading.Thread(target=visit) for _ in range(3)]
+    for visitor in visitors:
+        visitor.start()
+    time.sleep(0.1)
+    assert site.stop() == 0
+    for visitor in visitors:
+        visitor.join()
+    assert answers == [200, 200, 200]
+
+
+def test_second_sigterm_stops_at_once(new_member, consul):
+    site = new_member(SERVICE_DRAIN_SECONDS="60").gunicorn()
+    seconds_until_passing(consul)
+    site.signal(signal.SIGTERM)
+    wait_until(lambda: not consul.catalog(NAME), 2, "the entry to go")
+    assert site.running
+    site.signal(signal.SIGTERM)
+    assert site.wait(15) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_quick_ways_to_stop_leave_the_catalog_too(new_member, consul, number):
+    site = new_member(SERVICE_DRAIN_SECONDS="60").gunicorn(workers=2)
+    seconds_until_passing(consul)
+    site.signal(number)
+    assert site.wait(15) == 0
+    assert consul.catalog(NAME) == []
+
+
+def test_site_that_is_not_registered_has_nothing_to_drain(environment, new_site):
+    site = new_site({**environment, "SERVICE_DRAIN_SECONDS": "60"}).gunicorn()
+    began = time.monotonic()
+    assert site.stop() == 0
+    assert time.monotonic() - began < 15
+
+
+def test_instance_leaves_while_consul_is_down(own_consul, redis, new_member):
+    own_consul.put("demo-config", {"redis_config": redis.document(), "show_message": "hello"})
+    variables = {"CONSUL_HTTP_ADDR": own_consul.address, "DEMO_CONFIG_KEY": "demo-config"}
+    site = new_member(SERVICE_DRAIN_SECONDS="1", **variables).gunicorn()
+    seconds_until_passing(own_consul)
+    own_consul.kill()
+    assert site.stop() == 0
+    assert "Traceback" not in site.log()
+
+
+def test_consul_that_comes_back_during_the_drain_hears_it(own_consul, redis, new_member):
+    """No worker registers again after the first SIGTERM, and the entry that the agent kept is taken out."""
+    own_consul.put("demo-config", {"redis_config": redis.document(), "show_message": "hello"})
+    variables = {"CONSUL_HTTP_ADDR": own_consul.address, "DEMO_CONFIG_KEY": "demo-config"}
+    site = new_member(SERVICE_DRAIN_SECONDS="8", **variables).gunicorn(workers=2)
+    seconds_until_passing(own_consul)
+    own_consul.pause()
+    site.signal(signal.SIGTERM)
+    time.sleep(1)
+    own_consul.resume()
+    wait_until(lambda: not own_consul.catalog(NAME), 6, "the entry to go")
+    assert site.get("/").status_code == 200
+    time.sleep(1.5)
+    assert own_consul.catalog(NAME) == []
+
+
+def test_hup_rolls_the_workers_and_the_registration_stays(new_member, new_proxy, consul):
+    proxy = new_proxy(consul.http_port)
+    site = new_member(CONSUL_HTTP_ADDR=proxy.address).gunicorn(workers=2)
+    seconds_until_passing(consul)
+    with Visitors(consul, threads=2, pause=0.05) as visitors:
+        for _ in range(2):
+            before = set(site.worker_pids())
+            site.signal(signal.SIGHUP)
+            wait_until(lambda before=before: len(set(site.worker_pids()) - before) == 2, message="two new workers")
+            wait_until(lambda before=before: not before & set(site.worker_pids()), message="the old ones to end")
+        visitors.wait_for(100)
+    assert visitors.failures == []
+    assert registrations(proxy) == 1
+
+
+def test_new_master_takes_over_the_registration(new_member, new_proxy, consul):
+    """SIGUSR2 and then SIGTERM to the old master: gunicorn's way to a new version without closing the socket."""
+    proxy = new_proxy(consul.http_port)
+    pid_file = "gunicorn.pid"
+    site = new_member(CONSUL_HTTP_ADDR=proxy.address, SERVICE_DRAIN_SECONDS="60")
+    site.gunicorn("--pid", str(site.directory / pid_file))
+    seconds_until_passing(consul)
+    site.signal(signal.SIGUSR2)
+    wait_until((site.directory / f"{pid_file}.2").exists, message="the new master")
+    wait_until(lambda: site.log().count("Booting worker") == 2, message="its worker")
+    time.sleep(2)
+    assert site.stop(15) == 0, "the old master has nothing to drain"
+    for _ in range(20):
+        assert len(consul.catalog(NAME)) == 1
+        assert site.get("/", session=requests).status_code == 200
+        time.sleep(0.1)
+
+
+def test_rolling_restart_costs_no_request(new_member, consul):
+    sites = [new_member(SERVICE_DRAIN_SECONDS="1") for _ in range(3)]
+    for site in sites:
+        site.gunicorn()
+    seconds_until_passing(consul, 3)
+    with Visitors(consul, threads=2, pause=0.05) as visitors:
+        for site in sites:
+            assert restart(site, consul, 3, site.gunicorn) == 0
+        visitors.wait_for(200)
+    assert visitors.failures == []
+    assert len(visitors.served_by) == 3
