@@ -13,7 +13,9 @@ from . import hits
 # The style stands inside the page, so that one request fetches all; the policy admits that style and nothing else.
 _STYLE = (Path(__file__).parent / "templates" / "counter" / "style.css").read_text()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 @require_safe
