@@ -32,7 +32,7 @@ class AddressInvalid(ValueError):
 
 @dataclass(frozen=True)
 class AgentAddress:
-    """`verify` and `cert` are as `requests` takes them: a CA bundle's path or a flag; (certificate, key)."""
+    """`verify` and `cert` are as python-consul takes them: a CA bundle's path or a flag; (certificate, key)."""
 
     scheme: str = "http"
     host: str = "127.0.0.1"
