@@ -100,13 +100,13 @@ def run(
     seconds: float = 900.0,
 ) -> Result:
     """Runs a command to its end, or ends it: after so many seconds, or when this process is told to stop."""
-    popen = _start(command, environment, directory, stdin=subprocess.DEVNULL, output=subprocess.PIPE)
-    try:
-        output, _ = popen.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return Result(124, f"not done within {seconds:.0f} s")
-    finally:
-        _end_group(popen)
+    with _start(command, environment, directory, stdin=subprocess.DEVNULL, output=subprocess.PIPE) as popen:
+        try:
+            output, _ = popen.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return Result(124, f"not done within {seconds:.0f} s")
+        finally:
+            _end_group(popen)
     return Result(popen.returncode, output.decode(errors="replace").strip())
 
 
