@@ -1,16 +1,20 @@
 # make run    everything the site needs, started on this machine; Ctrl-C ends it
 # make test   all tests, on real servers; ARGS="-k redis" is handed to pytest
+# make soak   the same promises in full length, about an hour; prints the figures of docs/reliability.md
 # make check  ruff and mypy
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test check python
+.PHONY: run test soak check python
 
 run: python
 	@$(PYTHON) deploy/local/run.py
 
 test: python
 	@$(PYTHON) deploy/local/verify.py test $(ARGS)
+
+soak: python
+	@$(PYTHON) deploy/local/verify.py soak $(ARGS)
 
 check: python
 	@$(PYTHON) deploy/local/verify.py check

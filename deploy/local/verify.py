@@ -1,4 +1,4 @@
-"""`make test` and `make check`: brings what they need to a fresh machine, then runs them."""
+"""`make test`, `make soak` and `make check`: brings what they need to a fresh machine, then runs them."""
 
 import os
 import shutil
@@ -31,6 +31,11 @@ def test(python: Path, arguments: list[str]) -> None:
     servers = {"CONSUL_BIN": str(find_consul(CACHE, say)), "REDIS_SERVER_BIN": str(find_redis(CACHE, say))}
     _bring_programs()
     _become([str(python), "-m", "pytest", *arguments], servers)
+
+
+def soak(python: Path, arguments: list[str]) -> None:
+    """Becomes pytest with the long tests. Raises Failed, ServerNotFound."""
+    test(python, ["tests/soak", *arguments])
 
 
 def check(python: Path, arguments: list[str]) -> None:
@@ -68,7 +73,7 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     try:
         python = environment.provide(ROOT, REQUIREMENTS, say)
-        {"test": test, "check": check}[arguments[0]](python, arguments[1:])
+        {"test": test, "soak": soak, "check": check}[arguments[0]](python, arguments[1:])
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)
     return 1
