@@ -13,4 +13,4 @@ class DemoSiteConfig(AppConfig):
 
 
 class DemoAdminConfig(AdminConfig):
-    default_site = "demo_site.admin.DemoAdminSite"
+    default_site = "demo_site.admin.site.DemoAdminSite"

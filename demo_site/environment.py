@@ -41,6 +41,12 @@ def _drain(text: str) -> float:
     return float(text)
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
+        raise ValueError("must be a number, 1 to 1000")
+    return int(text)
+
+
 def _key(text: str) -> str:
     if text.startswith("/") or not text.isprintable() or {".", ".."} & set(text.split("/")):
         raise ValueError("must be a key of Consul KV: printable, no leading slash, no . or .. between slashes")
@@ -79,6 +85,7 @@ TABLE = (
     Variable("CONSUL_CLIENT_KEY", "", _CONSUL),
     Variable("DEMO_CONFIG_KEY", "demo-config", _DOCUMENT, _key),
     Variable("DEMO_CONFIG_FILE", "", _DOCUMENT),
+    Variable("DEMO_CONFIG_HISTORY", "50", _DOCUMENT, _count),
     Variable("DEMO_CONFIG_SNAPSHOT", "", _DOCUMENT),
     Variable("DEMO_CONFIG_SNAPSHOT_MAX_AGE", "", _DOCUMENT, _duration),
     Variable("SERVICE_NAME", "mydemo", _SERVICE),

@@ -1,57 +1,134 @@
-"""One line each on Consul, Redis and the document, for the admin."""
+"""How Consul, Redis, the document and the registration are: each with since when, and what to do."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .config.effective import Masker
 from .config.live import Live
-from .consul_agent import kv
+from .consul_agent import kv, services
 from .consul_agent.client import Client, Timeouts
 from .consul_agent.errors import ConsulError
 from .health import redis_state
+from .registration.definition import DefinitionInvalid, define
+from .wording import localized
 
-_QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
+QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
 
 
 @dataclass(frozen=True)
 class Line:
-    """`what` is Consul, Redis or Document; `text` says how it is and what to do."""
+    """`what` is Consul, Redis, Document or Registration, `level` one of good, note, bad; `remedy` is what to do.
+
+    `since` is when this process first saw it so.
+    """
 
     what: str
-    good: bool
+    level: str
     text: str
+    remedy: str = ""
+    since: datetime | None = None
+
+    @property
+    def title(self) -> str:
+        """`what`, for people."""
+        return {"Document": _("Configuration"), "Registration": _("Registration")}.get(self.what, self.what)
+
+    @property
+    def good(self) -> bool:
+        """Whether nobody needs to do anything."""
+        return self.level != "bad"
+
+
+_first_seen: dict[str, Line] = {}
+_lock = threading.Lock()
 
 
 def lines(live: Live) -> list[Line]:
-    """Ask Consul and Redis now, each for a second at most."""
-    return [_consul(live), _redis(live), _document(live)]
+    """Ask Consul, its agent and Redis now, each for a second at most."""
+    client = Client(live.start.address, QUICK)
+    try:
+        consul = _consul(live, client)
+        registration = _registration(live, client) if consul.level == "good" else _registration_unknown()
+    finally:
+        client.close()
+    return [_remembered(line) for line in (consul, _redis(live), _document(live), registration)]
 
 
-def _consul(live: Live) -> Line:
-    client = Client(live.start.address, _QUICK)
+def _remembered(line: Line) -> Line:
+    """The line with the moment since when it is as it is."""
+    with _lock:
+        before = _first_seen.get(line.what)
+        same = before is not None and before.level == line.level
+        since = line.since or (before.since if before and same else datetime.now(UTC))
+        _first_seen[line.what] = replace(line, since=since)
+        return _first_seen[line.what]
+
+
+def _consul(live: Live, client: Client) -> Line:
     try:
         kv.query(client, live.start.environment["DEMO_CONFIG_KEY"])
     except ConsulError as error:
-        return Line("Consul", False, f"{error} The configuration in force stays as it is.")
-    finally:
-        client.close()
-    return Line("Consul", True, f"reachable at {client.address.url}")
+        remedy = _("The configuration in force stays as it is. Start Consul or look at CONSUL_HTTP_ADDR.")
+        return Line("Consul", "bad", localized(str(error)), remedy)
+    return Line("Consul", "good", _("reachable at %(url)s") % {"url": client.address.url})
 
 
 def _redis(live: Live) -> Line:
     state = redis_state(live.in_force)
     config = live.in_force.document.redis_config
-    place = f"{config.redis_host}:{config.redis_port}, database {config.redis_db}"
+    place = f"{config.redis_host}:{config.redis_port}"
+    where = {"place": place, "database": config.redis_db}
     if state["ok"]:
-        return Line("Redis", True, f"reachable at {place}")
-    return Line("Redis", False, f"out of reach at {place}: {Masker([]).clean(state['error'])}. Pages answer 503.")
+        return Line("Redis", "good", _("reachable at %(place)s, database %(database)s") % where)
+    text = _("out of reach at %(place)s, database %(database)s: %(why)s")
+    remedy = _("Pages answer 503. Start Redis, or name another one in the configuration.")
+    return Line("Redis", "bad", text % {**where, "why": _masked(live, state)}, remedy)
+
+
+def _masked(live: Live, state: dict[str, str]) -> str:
+    password = live.in_force.document.redis_config.redis_password
+    return str(Masker([password.get_secret_value()] if password else []).clean(state["error"]))
 
 
 def _document(live: Live) -> Line:
     loaded, state = live.in_force.loaded, live.status
-    since = timezone.localtime(loaded.loaded_at).strftime("%Y-%m-%d %H:%M:%S %Z")
-    reason = f": {state.reason}" if state.reason else ""
-    return Line(
-        "Document", state.state in ("current", "file"), f"{state.state}{reason}; {loaded.origin}, loaded {since}"
-    )
+    origin = localized(loaded.origin)
+    if state.state in ("current", "file"):
+        return Line("Document", "good", f"{localized(state.state)}; {origin}", since=state.since)
+    text = f"{localized(state.state)}: {localized(state.reason or '')}; {_('in force')}: {origin}"
+    remedies = {
+        "rejected": _("Correct the document or roll it back; the value in force stays until a good one comes."),
+        "stale": _("See Consul. The value in force stays until the document can be read again."),
+        "snapshot": _("See Consul. The site follows the document again by itself."),
+    }
+    return Line("Document", "bad", text, remedies.get(state.state, ""), state.since)
+
+
+def _registration(live: Live, client: Client) -> Line:
+    """What the agent says of this instance."""
+    try:
+        definition = define(live.start.environment)
+        entry = services.agent_entry(client, definition.id)
+    except DefinitionInvalid as error:
+        return Line("Registration", "bad", str(error), _("Correct the SERVICE_ variables."))
+    except ConsulError as error:
+        return Line("Registration", "note", localized(str(error)))
+    if entry is None:
+        text = _("%(id)s is not registered with this agent: nobody finds it by name") % {"id": definition.id}
+        return Line(
+            "Registration", "note", text, _("Run `manage.py consul_register`, or start with CONSUL_REGISTER=1.")
+        )
+    failing = [check for check in entry.checks.values() if check.get("Status") != "passing"]
+    place = {"id": definition.id, "address": f"{definition.address}:{definition.port}"}
+    if not failing:
+        return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing") % place)
+    names = ", ".join(f"{check.get('Name')}: {check.get('Status')}" for check in failing)
+    text = _("%(id)s at %(address)s gets no traffic: %(checks)s") % {**place, "checks": names}
+    return Line("Registration", "bad", text, _("See what the check asks; Consul's own page shows its output."))
+
+
+def _registration_unknown() -> Line:
+    return Line("Registration", "note", _("not known while Consul is out of reach"))

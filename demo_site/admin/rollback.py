@@ -1,0 +1,145 @@
+"""The history of the document, and going back in it: a rollback is a new save of an older version."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from ..config import editing, history, masked, store
+from ..config.document import Document, DocumentInvalid, parse
+from ..config.live import Live
+from ..consul_agent.client import Client
+from ..consul_agent.errors import ConsulError
+from ..wording import localized
+from . import saving
+from .editing import why_not_saved
+from .forms import CommentForm
+
+SHOWN = 50  # changes on one page
+
+
+@dataclass(frozen=True)
+class Target:
+    """The document that a rollback would save, or why there is none. `problems` are pairs of path and problem."""
+
+    raw: bytes = field(default=b"", repr=False)
+    document: Document | None = None
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+def events(live: Live, count: int) -> list[history.Event]:
+    """The newest changes, newest first. Raises `ConsulError`."""
+    key, client = live.start.environment["DEMO_CONFIG_KEY"], Client(live.start.address, saving.TIMEOUTS)
+    try:
+        stored, saves = store.read(client, key), history.newest(client, key, count)
+    finally:
+        client.close()
+    masks = masked.masker(live.start.environment, editing.base(stored, live.in_force.loaded).values.values())
+    current = masked.shown(stored.document, masks) if stored.document else None
+    return list(history.timeline(saves, stored.index, current))[:count]
+
+
+def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """The timeline: each save with its differences, and what was changed by others."""
+    live: Live = settings.CONFIGURATION
+    context = context | {"page": "history", "title": _("History of the configuration")}
+    try:
+        context["events"] = events(live, SHOWN)
+    except ConsulError as error:
+        context["off"] = localized(str(error))
+    return TemplateResponse(request, "demo_site/history.html", context)
+
+
+def roll_back(request: HttpRequest, context: dict[str, Any], save_id: str) -> HttpResponse:
+    """What a rollback to the version before this save would change; with a comment, the rollback."""
+    return _Rollback(request, context, save_id).answer()
+
+
+class _Rollback:
+    def __init__(self, request: HttpRequest, context: dict[str, Any], save_id: str) -> None:
+        self.request, self.save_id = request, save_id
+        self.live: Live = settings.CONFIGURATION
+        self.environment = self.live.start.environment
+        self.context = context | {
+            "page": "rollback",
+            "title": _("Roll back"),
+            "form": CommentForm(request.POST or None),
+        }
+
+    def answer(self) -> HttpResponse:
+        client, key = Client(self.live.start.address, saving.TIMEOUTS), self.environment["DEMO_CONFIG_KEY"]
+        try:
+            stored, save = store.read(client, key), history.read(client, key, self.save_id)
+            self.context["refusal"] = store.write_refusal(client, key)
+        except ConsulError as error:
+            return self._page(off=localized(str(error)))
+        finally:
+            client.close()
+        if save is None:
+            raise Http404
+        return self._answer(stored, save)
+
+    def _answer(self, stored: store.Stored, save: history.Save) -> HttpResponse:
+        target = self._target(stored, save)
+        shown = {"save": save, "stored": stored, "target": target, "new_id": history.new_id(datetime.now(UTC))}
+        if target.document is None:
+            return self._page(**shown)
+        change = self._change(stored, target, target.document)
+        shown["differences"] = change.differences
+        form = self.context["form"]
+        if self.request.method != "POST" or not form.is_valid() or target.problems or not change.differences:
+            return self._page(**shown)
+        if self.request.POST.get("base_index") != str(stored.index):
+            return self._page(**shown, moved=True)
+        try:
+            index = saving.commit(self.live, change, self.request.user)
+        except store.Conflict:
+            return self.answer()  # it was changed after it was read just now: the index differs this time
+        except (store.TooLarge, store.Unconfirmed, ConsulError) as error:
+            form.add_error(None, why_not_saved(error))
+            return self._page(**shown | {"new_id": change.id})
+        messages.success(self.request, _("Rolled back, saved as ModifyIndex %(index)s.") % {"index": index})
+        return HttpResponseRedirect(reverse("admin:configuration_history"))
+
+    def _target(self, stored: store.Stored, save: history.Save) -> Target:
+        if save.replaced is None:
+            return Target(
+                problems=(("", _("The version before was not readable, so there is nothing to go back to.")),)
+            )
+        base = editing.base(stored, self.live.in_force.loaded)
+        old = {path: shown.value for path, shown in save.replaced.items() if not shown.withheld}
+        kept = {path: value for path, value in base.values.items() if path not in old}
+        new = {**old, **kept, **editing.secrets_in_force(self.live, stored)}
+        raw = base.changed({path: editing.plain(value) for path, value in new.items()})
+        try:
+            document = parse(raw)
+        except DocumentInvalid as error:
+            return Target(problems=tuple((fault.path, localized(fault.problem)) for fault in error.faults))
+        problems = [(path, localized(problem)) for path, problem in editing.probe_faults(document)]
+        return Target(raw, document, tuple(problems))
+
+    def _change(self, stored: store.Stored, target: Target, document: Document) -> saving.Change:
+        base = editing.base(stored, self.live.in_force.loaded)
+        in_force = self.live.in_force.document.redis_config.redis_password
+        masks = masked.masker(self.environment, [in_force, *base.values.values()])
+        before = masked.shown(stored.document, masks) if stored.document else None
+        posted_id, comment = self.request.POST.get("save_id", ""), self.request.POST.get("comment", "")
+        return saving.Change(
+            id=posted_id if history.is_id(posted_id) else history.new_id(datetime.now(UTC)),
+            raw=target.raw,
+            replaced_index=stored.index,
+            replaced=before,
+            differences=masked.differences(before or {}, masked.shown(document, masks)),
+            comment=comment.strip(),
+            kind="rollback",
+            masker=masks,
+        )
+
+    def _page(self, **more: Any) -> HttpResponse:
+        return TemplateResponse(self.request, "demo_site/rollback.html", self.context | more)

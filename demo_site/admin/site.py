@@ -1,0 +1,56 @@
+"""The admin site with pages of its own, each behind its permission."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, path
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
+
+from . import editing, overview, rollback
+
+VIEW = "demo_site.view_effective_configuration"
+CHANGE = "demo_site.change_configuration"
+ROLL_BACK = "demo_site.roll_back_configuration"
+
+_Page = Callable[..., HttpResponse]
+_PAGES: tuple[tuple[str, str, _Page, str], ...] = (
+    ("", "effective_configuration", overview.show, VIEW),
+    ("status/", "configuration_status", overview.show_status, VIEW),
+    ("edit/", "configuration_edit", editing.edit, CHANGE),
+    ("history/", "configuration_history", rollback.show_history, VIEW),
+    ("history/<str:save_id>/rollback/", "configuration_rollback", rollback.roll_back, ROLL_BACK),
+)
+
+
+class DemoAdminSite(admin.AdminSite):
+    site_header = site_title = _("Demo site")
+    index_template = "demo_site/admin_index.html"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        pages = [
+            path(f"effective-configuration/{route}", self.admin_view(self._allowed(page, permission)), name=name)
+            for route, name, page, permission in _PAGES
+        ]
+        return [*pages, *super().get_urls()]
+
+    def _allowed(self, page: _Page, permission: str) -> Callable[..., HttpResponse]:
+        """The page for users with the permission, and 403 for others. What is typed stays out of error reports."""
+
+        @sensitive_post_parameters()
+        def view(request: HttpRequest, **arguments: Any) -> HttpResponse:
+            if not request.user.has_perm(permission):
+                raise PermissionDenied
+            context = self.each_context(request) | {"is_nav_sidebar_enabled": False}  # they need the width
+            return page(request, context, **arguments)
+
+        return view
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Also say what the visitor may do, for the links between the pages."""
+        may = {"view": VIEW, "change": CHANGE, "roll_back": ROLL_BACK}
+        allowed = {name: request.user.has_perm(permission) for name, permission in may.items()}
+        return super().each_context(request) | {"may": allowed}

@@ -1,0 +1,130 @@
+"""The history of the document: what each save replaced, kept in Consul beside it, without secrets.
+
+An entry is written in the transaction of its save, so its own ModifyIndex is the one that the save gave the document.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ..consul_agent import kv
+from ..consul_agent.client import Client
+from ..consul_agent.errors import Missing
+from .masked import Difference, Settings, Shown, differences
+
+
+@dataclass(frozen=True)
+class Save:
+    """One save. `replaced` are the settings that were stored before, at `replaced_index`; None if unreadable.
+
+    `kind` is "edit" or "rollback"; `index` the ModifyIndex that the save gave the document, 0 while it has none.
+    """
+
+    saved_at: str
+    user: str
+    comment: str
+    kind: str
+    replaced_index: int
+    replaced: Settings | None
+    changes: tuple[Difference, ...]
+    id: str = ""
+    index: int = 0
+
+    def encoded(self) -> bytes:
+        """The value of the entry's key."""
+        members = asdict(self)
+        del members["id"], members["index"]
+        return json.dumps(members, ensure_ascii=False).encode()
+
+    @property
+    def after(self) -> Settings | None:
+        """The settings that the save put in place."""
+        if self.replaced is None:
+            return None
+        return {**self.replaced, **{change.setting: change.after for change in self.changes}}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change of the document on the timeline: by a `save`, or with None outside of this site.
+
+    `changes` is None where it is not known what was there. `is_oldest`: not a change, but what the oldest one replaced.
+    """
+
+    index: int
+    save: Save | None
+    changes: Sequence[Difference] | None
+    is_oldest: bool = False
+
+
+def new_id(now: datetime) -> str:
+    """A name for an entry: it sorts by time, and no two are equal."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+
+
+def is_id(text: str) -> bool:
+    """Whether `new_id` makes such names."""
+    return re.fullmatch(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}", text) is not None
+
+
+def prefix(key: str) -> str:
+    """Where the entries of the document at `key` are."""
+    return f"{key}.history/"
+
+
+def keys(client: Client, key: str) -> list[str]:
+    """The entries' keys, newest first."""
+    _, found = client.kv.get(prefix(key), keys=True)
+    return sorted(found or [], reverse=True)
+
+
+def newest(client: Client, key: str, count: int) -> list[Save]:
+    """The newest saves, newest first. What is no entry of ours is left out."""
+    found = [read(client, key, name.removeprefix(prefix(key))) for name in keys(client, key)[:count]]
+    return sorted([save for save in found if save], key=lambda save: save.index, reverse=True)
+
+
+def read(client: Client, key: str, save_id: str) -> Save | None:
+    """One save, or None."""
+    try:
+        entry = kv.read(client, prefix(key) + save_id)
+    except Missing:
+        return None
+    return _decoded(entry.value, save_id, entry.modify_index)
+
+
+def _decoded(raw: bytes, save_id: str, index: int) -> Save | None:
+    try:
+        members: dict[str, Any] = json.loads(raw)
+        replaced, changes = members.pop("replaced"), members.pop("changes")
+        return Save(
+            **members,
+            replaced=None if replaced is None else {path: Shown(**value) for path, value in replaced.items()},
+            changes=tuple(Difference(c["setting"], Shown(**c["before"]), Shown(**c["after"])) for c in changes),
+            id=save_id,
+            index=index,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+
+
+def timeline(saves: Sequence[Save], index: int, current: Settings | None) -> Iterator[Event]:
+    """The changes, newest first: the saves, and between them what was written by others.
+
+    `saves` are newest first; `index` and `current` are the document as it is stored now.
+    """
+    for save in saves:
+        if index != save.index:
+            yield Event(index, None, _between(save.after, current))
+        yield Event(save.index, save, save.changes)
+        index, current = save.replaced_index, save.replaced
+    if index and saves:
+        yield Event(index, None, None, is_oldest=True)
+
+
+def _between(before: Settings | None, after: Settings | None) -> Sequence[Difference] | None:
+    return None if before is None or after is None else differences(before, after)

@@ -1,0 +1,118 @@
+"""The document as it is stored in Consul now, and saving another in its place: compare-and-set with its history."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..consul_agent import kv, txn
+from ..consul_agent.client import Client
+from ..consul_agent.errors import ConsulError, Denied, Garbled, Refused, Unreachable
+from . import history
+from .document import Document, DocumentInvalid, Fault, parse
+
+# No key ever has it, so a compare-and-set on it changes nothing; but the agent checks the token's rights first.
+_IMPOSSIBLE_INDEX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the key holds: `index` is its ModifyIndex, 0 when the key is not there."""
+
+    raw: bytes = field(repr=False)
+    index: int
+
+    @cached_property
+    def _parsed(self) -> tuple[Document | None, tuple[Fault, ...]]:
+        try:
+            return parse(self.raw), ()
+        except DocumentInvalid as error:
+            return None, error.faults
+
+    @property
+    def document(self) -> Document | None:
+        """The document, if it is a valid one."""
+        return self._parsed[0]
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Why it is not valid."""
+        return self._parsed[1]
+
+
+class Conflict(Exception):
+    """Somebody else changed the document since it was read; nothing was written."""
+
+
+class TooLarge(Exception):
+    """Document and history do not fit into one transaction; nothing was written."""
+
+
+class Unconfirmed(Exception):
+    """Consul did not confirm the save. Saving again under the same id is safe: it is made once at most."""
+
+
+def read(client: Client, key: str) -> Stored:
+    """The document as it is stored now. Raises `ConsulError`."""
+    _, entry = kv.query(client, key)
+    return Stored(entry.value, entry.modify_index) if entry else Stored(b"", 0)
+
+
+def write_refusal(client: Client, key: str) -> str | None:
+    """Which right the token lacks to save, or None. Changes nothing; raises `ConsulError` when there is no answer."""
+    places = (key, history.prefix(key))
+    attempt = [txn.compare_and_set(place, b"", _IMPOSSIBLE_INDEX) for place in places]
+    try:
+        failures = txn.commit(client, attempt).failures
+        history.keys(client, key)
+    except Denied as error:
+        return str(error)
+    denied = [places[failure.operation] for failure in failures if failure.is_denied]
+    return _lacking(denied) if denied else None
+
+
+def _lacking(places: list[str]) -> str:
+    named = ", ".join(f"`{place}`" for place in places)
+    return f"key:write: {named}"
+
+
+def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save, keep: int) -> int:
+    """Write the document and its history entry, and drop entries beyond the newest `keep`, all or nothing.
+
+    Returns the document's new ModifyIndex. An id that was saved before is not saved again: its index is returned.
+    Raises `Conflict`, `TooLarge`, `Unconfirmed`, or a `ConsulError` after which nothing was written.
+    """
+    place = history.prefix(key) + save_id
+    try:
+        surplus = history.keys(client, key)[max(keep - 1, 0) :]
+        operations = [
+            txn.compare_and_set(key, raw, entry.replaced_index),
+            txn.compare_and_set(place, entry.encoded(), 0),
+        ]
+        operations += [txn.delete(name) for name in surplus[: txn.MAX_OPERATIONS - len(operations)]]
+        if txn.size(operations) > txn.MAX_BYTES:
+            raise TooLarge
+        outcome = txn.commit(client, operations)
+    except (Unreachable, Garbled) as error:
+        # The reply is lost, not necessarily the write. The entry is there exactly if the transaction was made.
+        return _confirmed(client, key, save_id, error)
+    return outcome.index or _why_not(client, key, save_id, outcome.failures)
+
+
+def _confirmed(client: Client, key: str, save_id: str, error: ConsulError) -> int:
+    try:
+        made = history.read(client, key, save_id)
+    except ConsulError:
+        made = None
+    if made is None:
+        raise Unconfirmed(str(error)) from error
+    return made.index
+
+
+def _why_not(client: Client, key: str, save_id: str, failures: tuple[txn.Failure, ...]) -> int:
+    if any(failure.is_denied for failure in failures):
+        places = (key, history.prefix(key))
+        raise Denied(_lacking([places[min(f.operation, 1)] for f in failures if f.is_denied]))
+    if made := history.read(client, key, save_id):
+        return made.index
+    if any(failure.operation == 0 for failure in failures):
+        raise Conflict
+    raise Refused("; ".join(failure.reason for failure in failures))

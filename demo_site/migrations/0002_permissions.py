@@ -1,0 +1,24 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("demo_site", "0001_permissions"),
+    ]
+
+    operations = [
+        migrations.AlterModelOptions(
+            name="effectiveconfiguration",
+            options={
+                "default_permissions": (),
+                "managed": False,
+                "permissions": (
+                    ("view_effective_configuration", "Can view the effective configuration"),
+                    ("change_configuration", "Can change the configuration"),
+                    ("roll_back_configuration", "Can roll the configuration back"),
+                ),
+                "verbose_name": "effective configuration",
+                "verbose_name_plural": "effective configuration",
+            },
+        ),
+    ]
