@@ -1,11 +1,14 @@
 """The tests' own instruments do what the other tests rely on."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 import redis as redis_py
 import requests
 
+from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.secrets import SecretGuard
 
@@ -104,6 +107,20 @@ def test_guard_is_silent_about_ordinary_text():
 def test_guard_refuses_a_secret_that_it_could_not_tell_from_text():
     with pytest.raises(ValueError, match="too plain"):
         SecretGuard().register("password", "admin")
+
+
+@pytest.mark.parametrize("leak", ["print(secret)", "GUARD.check(secret, 'an answer')"])
+def test_leak_fails_the_run(tmp_path, leak):
+    """Printed by the site's code in this process, or found in what a helper fetched."""
+    module = tmp_path / "test_leaking.py"
+    module.write_text(
+        "from tests.support.secrets import GUARD\n\n"
+        f"def test_leaking():\n    secret = GUARD.new('a password')\n    {leak}\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
+    ended = subprocess.run([*command, module], cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "LEAK: the secret 'a password' appears in" in ended.stdout
 
 
 def test_consul_keeps_keys_over_a_restart_when_told_to():
