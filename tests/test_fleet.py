@@ -250,7 +250,7 @@ def test_published_again_after_consul_lost_its_state(new_site, own_consul, redis
     wait_published(own_consul, "demo-config", site)
     own_consul.restart()
     own_consul.put("demo-config", document(redis))
-    for worker in wait_published(own_consul, "demo-config", site, bound=20):
+    for worker in wait_published(own_consul, "demo-config", site, bound=30):
         assert worker.reason is None or worker.state == "stale"
     assert site.log().count("This worker is not published") <= 2 * 2  # once for each kind of trouble
 
