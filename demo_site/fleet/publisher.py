@@ -65,7 +65,8 @@ class Publisher:
                     yield max(self._renew_at - time.monotonic(), 0.0)
             except ConsulError as error:
                 self._note(error)
-                pause = DENIED_SECONDS if isinstance(error, Denied) else random.uniform(LEAST_BACKOFF_SECONDS, backoff)  # noqa: S311 (jitter)
+                jittered = random.uniform(LEAST_BACKOFF_SECONDS, backoff)  # noqa: S311 (no secret)
+                pause = DENIED_SECONDS if isinstance(error, Denied) else jittered
                 backoff = MOST_BACKOFF_SECONDS
             finally:
                 client.close()
@@ -137,7 +138,7 @@ class Publisher:
 
     def leave(self) -> None:
         """Remove the key now, and publish no more; for the exit, so it waits only shortly for a Consul that is away."""
-        self._stepping.acquire(timeout=LEAVE_SECONDS)
+        self._stepping.acquire(timeout=LEAVE_SECONDS)  # for good: no further step begins
         self._left = True
         if self._session is None:
             return
