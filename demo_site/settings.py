@@ -98,6 +98,15 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {name: {"handlers": ["stderr"], "level": "INFO"} for name in ("demo_site", "counter")},
+    "filters": {
+        # A crash has a traceback; a 503 that a view means to send has none, and would fill the log in an outage.
+        "crash": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: any(record.exc_info or ())},
+        "production": {"()": "django.utils.log.RequireDebugFalse"},  # with DEBUG, Django itself prints it
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "crashes": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["crash", "production"]},
+    },
+    "loggers": {name: {"handlers": ["stderr"], "level": "INFO"} for name in ("demo_site", "counter")}
+    | {"django.request": {"handlers": ["crashes"], "level": "ERROR"}},
 }

@@ -277,6 +277,14 @@ def test_rows_say_that_the_bind_decided(environment, new_site):
         assert found[name]["origin"] == f"gunicorn bind {ANY}:{port}"
 
 
+def test_unix_socket_is_no_address(new_member, tmp_path):
+    site = new_member()
+    site.address = f"unix:{tmp_path}/socket"
+    ended = site.failing_gunicorn()
+    assert ended.status == os.EX_CONFIG
+    assert "set SERVICE_ADDRESS and SERVICE_PORT" in ended.stderr
+
+
 @pytest.mark.parametrize("name", ["my_demo", "a.b", "-a"])
 def test_name_that_is_no_dns_label_ends_the_start(new_member, name):
     ended = new_member(SERVICE_NAME=name).failing_gunicorn()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..consul_agent import services
 from ..consul_agent.client import Client
-from ..consul_agent.errors import ConsulError
+from ..consul_agent.errors import Denied, Unreachable
 
 _ROUTED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # for documentation: nobody is there
 _ANY_PORT = 9
@@ -55,17 +55,20 @@ def reachable_address(client: Client, where: Bound) -> str:
     """The address at which others reach an instance that listens on all: the one that the local agent advertises.
 
     An agent on another machine, or one that refuses to tell, leaves the address of the route to it, or of the
-    default route. Raises `ConsulError` when the agent cannot be asked at all.
+    default route. Raises `ConsulError` when the agent cannot be asked, or there is no route.
     """
-    if not _is_loopback(client.address.host):
-        return _source_address(client.address.host, client.address.port) or ""
-    try:
-        return services.advertised_address(client)
-    except ConsulError as error:
-        family = socket.AF_INET6 if ":" in where.address else socket.AF_INET
-        if found := _source_address(_ROUTED[family], _ANY_PORT):
-            return found
-        raise error
+    agent = client.address
+    if _is_loopback(agent.host):
+        try:
+            return services.advertised_address(client)
+        except Denied:
+            family = socket.AF_INET6 if ":" in where.address else socket.AF_INET
+            found = _source_address(_ROUTED[family], _ANY_PORT)
+    else:
+        found = _source_address(agent.host, agent.port)
+    if found is None:
+        raise Unreachable("This instance listens on every address and has a route to nobody. Set SERVICE_ADDRESS.")
+    return found
 
 
 def _is_loopback(host: str) -> bool:

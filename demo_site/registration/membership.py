@@ -120,6 +120,13 @@ def _definition() -> ServiceDefinition:
     return define(environment, address=DEFAULT_ADDRESS if address_is_open(environment) else None)
 
 
+def _require_place(is_known: bool) -> None:
+    """Without a TCP socket there is no default for where others reach the instance."""
+    environment = settings.ENVIRONMENT
+    if not is_known and not (environment["SERVICE_ADDRESS"] and environment["SERVICE_PORT"]):
+        raise DefinitionInvalid(["address: gunicorn listens on no TCP port; set SERVICE_ADDRESS and SERVICE_PORT"])
+
+
 _membership: Membership | None = None
 
 
@@ -130,6 +137,7 @@ def prepare(master: Any) -> None:
         return
     bound.remember(master.LISTENERS)
     try:
+        _require_place(is_known=bound.bound() is not None or not master.LISTENERS)
         _definition()
     except DefinitionInvalid as error:
         sys.stderr.write(f"The service cannot be registered like this (CONSUL_REGISTER is on):\n{error}\n")
