@@ -91,7 +91,7 @@ def test_writer_that_dies_after_any_byte_leaves_the_value_before(writes_before):
 
 def test_writers_that_are_killed_leave_neither_a_torn_value_nor_a_lock():
     result = subprocess.run(
-        [sys.executable, "-m", "tests.support.handover_storm", "60"],
+        [sys.executable, "-m", "tests.support.handover_storm", "40"],
         cwd=PROJECT,
         env=clean_environment(PROJECT),
         capture_output=True,
@@ -99,7 +99,7 @@ def test_writers_that_are_killed_leave_neither_a_torn_value_nor_a_lock():
         timeout=120,
         check=True,
     )
-    assert json.loads(result.stdout) == {"killed": 60, "readings": 60, "torn": 0, "lost": 0}
+    assert json.loads(result.stdout) == {"killed": 40, "readings": 40, "torn": 0, "lost": 0}
 
 
 # What the processes of an instance agree on.
