@@ -17,9 +17,9 @@ from ..consul_agent.errors import ConsulError
 if TYPE_CHECKING:  # live.py starts this one
     from .live import Live
 
-# With Consul's jitter and the read time-out on top, a silent peer is noticed within the wait + 10 s; and an idle worker
-# asks 40 times an hour.
-WAIT_SECONDS = 90
+# With Consul's jitter (a sixteenth) and the read time-out on top, a silent peer is noticed after the wait + 8 s; and an
+# idle worker asks 60 times an hour.
+WAIT_SECONDS = 60
 TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 # A document whose Redis did not answer is probed again: it may have been put before its server was up.
 REJECTED_WAIT_SECONDS = 15

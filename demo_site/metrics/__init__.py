@@ -42,7 +42,7 @@ REJECTED = Counter("demo_config_rejected_total", "Documents that did not take ef
 WATCH_ERRORS = Counter("demo_config_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
 CONTACT_AT = Gauge(
     "demo_config_consul_contact_age_seconds",
-    "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 90 s.",
+    "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 60 s.",
     _age,
 )
 REGISTERED = Gauge("demo_config_registered", "1 while the Consul agent holds the registration as it should be.")
