@@ -1,11 +1,12 @@
 # make run    everything the site needs, started on this machine; Ctrl-C ends it
 # make test   all tests, on real servers; ARGS="-k redis" is handed to pytest
 # make soak   the same promises in full length, about an hour; prints the figures of docs/reliability.md
+# make bench  speed and costs beside other stacks, about 15 minutes; writes bench/results.json and the chart
 # make check  ruff and mypy
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test soak check python
+.PHONY: run test soak bench check python
 
 run: python
 	@$(PYTHON) deploy/local/run.py
@@ -15,6 +16,9 @@ test: python
 
 soak: python
 	@$(PYTHON) deploy/local/verify.py soak $(ARGS)
+
+bench: python
+	@$(PYTHON) deploy/local/verify.py bench $(ARGS)
 
 check: python
 	@$(PYTHON) deploy/local/verify.py check

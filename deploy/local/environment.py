@@ -1,4 +1,4 @@
-"""The virtual environment `.venv`, and whether it is up to date."""
+"""The virtual environments, and whether they are up to date."""
 
 import hashlib
 import importlib.util
@@ -12,23 +12,23 @@ from processes import Failed, run
 from servers import Say
 
 
-def provide(root: Path, requirements: list[str], say: Say) -> Path:
-    """The Python of `root`/.venv, with these requirements files of `root` installed; made anew when one changed.
+def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") -> Path:
+    """The Python of `root`/`name`, with these requirements files of `root` installed; made anew when one changed.
 
     A stamp in it maps each installed file to its hash. It is written last: an environment whose making was
     interrupted has none, and is made anew too. Raises Failed.
     """
-    directory = root / ".venv"
+    directory = root / name
     python, stamp = directory / "bin" / "python", directory / "requirements.json"
-    wanted = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in requirements}
+    wanted = {file: hashlib.sha256((root / file).read_bytes()).hexdigest() for file in requirements}
     installed = _read(stamp) if python.exists() else {}
-    if not installed or any(installed.get(name, value) != value for name, value in wanted.items()):
+    if not installed or any(installed.get(file, value) != value for file, value in wanted.items()):
         _make(directory, say)
         installed = {}
-    missing = [name for name in wanted if name not in installed]
+    missing = [file for file in wanted if file not in installed]
     if missing:
-        say(f"Installing {' and '.join(missing)} into .venv")
-        options = [option for name in missing for option in ("-r", str(root / name))]
+        say(f"Installing {' and '.join(missing)} into {name}")
+        options = [option for file in missing for option in ("-r", str(root / file))]
         _checked([python, "-m", "pip", "install", "--disable-pip-version-check", *options])
         stamp.write_text(json.dumps(installed | wanted))
     return python
@@ -45,7 +45,7 @@ def _read(stamp: Path) -> dict[str, str]:
 def _make(directory: Path, say: Say) -> None:
     if importlib.util.find_spec("ensurepip") is None:
         _bring_venv(say)
-    say("Making .venv")
+    say(f"Making {directory.name}")
     shutil.rmtree(directory, ignore_errors=True)
     _checked([sys.executable, "-m", "venv", str(directory)])
 

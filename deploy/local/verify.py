@@ -1,4 +1,4 @@
-"""`make test`, `make soak` and `make check`: brings what they need to a fresh machine, then runs them."""
+"""`make test`, `make soak`, `make bench` and `make check`: brings what they need to a fresh machine, then runs them."""
 
 import os
 import shutil
@@ -23,19 +23,27 @@ PROGRAMS = {
     "bind9-dnsutils": ("dig",),
     "gnupg": ("gpg",),
 }
+BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
 
 def test(python: Path, arguments: list[str]) -> None:
     """Becomes pytest, with every part there. Raises Failed, ServerNotFound."""
-    CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
-    servers = {"CONSUL_BIN": str(find_consul(CACHE, say)), "REDIS_SERVER_BIN": str(find_redis(CACHE, say))}
-    _bring_programs()
+    servers = _find_servers()
+    _bring_programs(PROGRAMS)
     _become([str(python), "-m", "pytest", *arguments], servers)
 
 
 def soak(python: Path, arguments: list[str]) -> None:
     """Becomes pytest with the long tests. Raises Failed, ServerNotFound."""
     test(python, ["tests/soak", *arguments])
+
+
+def bench(python: Path, arguments: list[str]) -> None:
+    """Becomes the benchmark. What it compares runs in an environment without the tests' tools."""
+    servers = _find_servers()
+    _bring_programs(BENCH_PROGRAMS)
+    peers = environment.provide(ROOT, ["requirements.txt", "bench/requirements.txt"], say, ".venv-bench")
+    _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(peers)})
 
 
 def check(python: Path, arguments: list[str]) -> None:
@@ -50,14 +58,19 @@ def check(python: Path, arguments: list[str]) -> None:
     _become([str(python), "-m", "mypy"], {"DEMO_CONFIG_FILE": str(document)})
 
 
-def _bring_programs() -> None:
-    missing = [package for package, names in PROGRAMS.items() if not any(map(shutil.which, names))]
+def _find_servers() -> dict[str, str]:
+    CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {"CONSUL_BIN": str(find_consul(CACHE, say)), "REDIS_SERVER_BIN": str(find_redis(CACHE, say))}
+
+
+def _bring_programs(programs: Mapping[str, tuple[str, ...]]) -> None:
+    missing = [package for package, names in programs.items() if not any(map(shutil.which, names))]
     if not missing:
         return
     try:
         debian.install(missing, say)
     except debian.Unavailable as reason:
-        raise Failed(f"The tests need what Debian calls {', '.join(missing)}: install it. ({reason})") from reason
+        raise Failed(f"This needs what Debian calls {', '.join(missing)}: install it. ({reason})") from reason
 
 
 def _become(command: list[str], variables: Mapping[str, str]) -> None:
@@ -73,7 +86,7 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     try:
         python = environment.provide(ROOT, REQUIREMENTS, say)
-        {"test": test, "soak": soak, "check": check}[arguments[0]](python, arguments[1:])
+        {"test": test, "soak": soak, "bench": bench, "check": check}[arguments[0]](python, arguments[1:])
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)
     return 1

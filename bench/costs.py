@@ -1,0 +1,168 @@
+"""What the site costs beside its hot path: start-up, memory, idling, following a change, the admin's page."""
+
+import re
+import statistics
+import subprocess
+import time
+from datetime import datetime
+
+import psutil
+
+from bench.parts import KEY, PROJECT, PYTHON, Backends, Server, servers
+from tests.support.proxy import Proxy
+from tests.support.redis import RedisServer
+from tests.support.waiting import wait_until
+
+_FIRST_ANSWER = """
+import io, sys
+from {module} import application
+environ = {{
+    "REQUEST_METHOD": "GET", "PATH_INFO": "/", "SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1",
+    "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "127.0.0.1", "HTTP_ACCEPT": "text/plain",
+    "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0),
+    "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+}}
+statuses = []
+body = b"".join(application(environ, lambda status, headers, exc_info=None: statuses.append(status)))
+assert statuses[0].startswith("200"), (statuses, body)
+"""
+
+
+def start_up(parts: Backends, rounds: int) -> dict:
+    """Seconds from starting Python to the first answer of `/`, for the site and for an empty project, in turn."""
+    seconds: dict[str, list[float]] = {"site": [], "empty": []}
+    for _ in range(rounds + 1):
+        for kind, module, folder in (
+            ("site", "demo_site.wsgi", PROJECT),
+            ("empty", "ordinary_wsgi", PROJECT / "bench/peers/ordinary"),
+        ):
+            with Server.stopped(kind, parts) as place:
+                began = time.monotonic()
+                command = [str(PYTHON), "-c", _FIRST_ANSWER.format(module=module)]
+                subprocess.run(command, cwd=folder, env=place.environment, check=True)
+                seconds[kind].append(time.monotonic() - began)
+    medians = {kind: statistics.median(times[1:]) for kind, times in seconds.items()}  # the first one writes .pyc files
+    return {**{f"{kind}_s": value for kind, value in medians.items()}, "ratio": medians["site"] / medians["empty"]}
+
+
+def memory(parts: Backends, workers: int = 2) -> dict:
+    """MiB per worker after 200 requests, shared pages counted once (PSS of the whole tree over its workers)."""
+    found = {}
+    with servers(
+        parts, ["site", "empty"], "--workers", str(workers), "--worker-class", "gthread", "--threads", "8"
+    ) as all_:
+        for kind, server in all_.items():
+            for _ in range(200):
+                server.get()
+            found[kind] = sum(process.memory_full_info().pss for process in _tree(server)) / workers / 2**20
+    return {"site_mib": found["site"], "empty_mib": found["empty"], "ratio": found["site"] / found["empty"]}
+
+
+def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
+    """CPU share of an idle worker in percent, and its requests to Consul per hour, by what they are for."""
+    with (
+        Proxy(parts.consul.http_port) as proxy,
+        Server("site", parts, "--workers", str(workers), consul=proxy.address) as server,
+    ):
+        server.ready()
+        time.sleep(3)  # the first questions belong to the start
+        seen, before = len(proxy.seen), _cpu(server)
+        time.sleep(seconds)
+        used = (_cpu(server) - before) / workers / seconds * 100
+        lines = re.findall(rb"(?:GET|PUT|POST|DELETE) (/v1/\S+) HTTP/1.1\r\n", bytes(proxy.seen[seen:]))
+    following = sum(re.match(rf"/v1/kv/{KEY}(\?|$)".encode(), line) is not None for line in lines)
+    per_hour = 3600 / seconds / workers
+    return {
+        "cpu_percent": used,
+        "following_per_hour": following * per_hour,
+        "publishing_per_hour": (len(lines) - following) * per_hour,
+        "seconds": seconds,
+    }
+
+
+def propagation(parts: Backends, counts: list[int], changes: int) -> dict:
+    """For each number of workers: milliseconds from sending the PUT until every worker has the new value in force.
+
+    Also the CPU milliseconds per worker and change, publishing the new state included. The workers' own log lines,
+    which have milliseconds, tell when.
+    """
+    results = {}
+    for count in counts:
+        with Server("site", parts, "--workers", str(count), "--threads", "1", "--worker-class", "gthread") as server:
+            wait_until(lambda: len(_workers(server)) == count, 120, "all workers")  # noqa: B023
+            server.ready()
+            time.sleep(2 + count / 16)
+            before, delays = _cpu(server), []
+            for number in range(changes):
+                delays.append(_delay(parts, server, count, f"change {number} of {count}"))
+                time.sleep(0.5 + count / 64)  # so that publishing one change does not disturb the next
+            cpu = (_cpu(server) - before) / count / changes * 1000
+        delays.sort()
+        results[str(count)] = {"p50_ms": statistics.median(delays), "max_ms": delays[-1], "cpu_ms": cpu}
+    parts.put()
+    return results
+
+
+def swap(parts: Backends, changes: int) -> dict:
+    """Milliseconds until one worker has a new value in force: another message only; another Redis, probed."""
+    with RedisServer("bench-password") as other, Server("site", parts, "--workers", "1") as server:
+        server.ready()
+        time.sleep(2)
+        message = [_delay(parts, server, 1, f"message {number}") for number in range(changes)]
+        redis = [_delay(parts, server, 1, "bench", (other, parts.redis)[number % 2]) for number in range(changes)]
+    parts.put()
+    return {"message_ms": statistics.median(message), "redis_ms": statistics.median(redis)}
+
+
+def admin_page(parts: Backends, rounds: int) -> dict:
+    """Milliseconds for the page of the effective configuration, Consul and Redis asked each time."""
+    with Server.stopped("site", parts) as place:
+        manage = [str(PYTHON), "manage.py"]
+        account = {"DJANGO_SUPERUSER_USERNAME": "bench", "DJANGO_SUPERUSER_PASSWORD": "bench-password"}
+        account["DJANGO_SUPERUSER_EMAIL"] = "bench@example.com"
+        quiet = {"cwd": PROJECT, "env": place.environment | account, "check": True, "stdout": subprocess.DEVNULL}
+        subprocess.run([*manage, "migrate"], **quiet)
+        subprocess.run([*manage, "createsuperuser", "--noinput"], **quiet)
+        with Server("site", parts, "--workers", "1", database=place.directory / "db.sqlite3") as server:
+            server.ready()
+            server.log_in("bench", "bench-password")
+            times = []
+            for _ in range(rounds):
+                began = time.monotonic()
+                assert server.get("admin/effective-configuration/").status_code == 200
+                times.append((time.monotonic() - began) * 1000)
+    return {"p50_ms": statistics.median(times)}
+
+
+def _delay(parts: Backends, server: Server, workers: int, message: str, redis: RedisServer | None = None) -> float:
+    seen = server.log_path.stat().st_size
+    sent = time.time()
+    parts.put(message, redis)
+    moments: list[float] = []
+
+    def everywhere() -> bool:
+        with server.log_path.open() as log:
+            log.seek(seen)
+            moments[:] = [_moment(line) for line in log if "Put in force" in line]
+        return len(moments) >= workers
+
+    wait_until(everywhere, 60, f"{workers} workers with the new value")
+    return (max(moments) - sent) * 1000
+
+
+def _moment(line: str) -> float:
+    found = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3})", line)
+    assert found, line
+    return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").astimezone().timestamp() + int(found[2]) / 1000
+
+
+def _workers(server: Server) -> list[psutil.Process]:
+    return psutil.Process(server.pid).children()
+
+
+def _tree(server: Server) -> list[psutil.Process]:
+    return [psutil.Process(server.pid), *_workers(server)]
+
+
+def _cpu(server: Server) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in _workers(server))

@@ -1,0 +1,72 @@
+"""`make bench`: measures, prints the table, writes bench/results.json and docs/images/performance.svg."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PROJECT), str(PROJECT / "deploy/local")]
+
+from bench import chart, costs, report, throughput  # noqa: E402
+from bench.parts import backends  # noqa: E402
+
+RESULTS = PROJECT / "bench/results.json"
+CHART = PROJECT / "docs/images/performance.svg"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Benchmark of the site and its peers, on loopback.")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; writes nothing")
+    parser.add_argument("--only", choices=("throughput", "costs"), help="one half only; writes nothing")
+    options = parser.parse_args()
+    rounds, seconds = (3, 2.0) if options.quick else (7, 5.0)
+    with backends() as parts:
+        results = {"machine": _machine()}
+        if options.only != "costs":
+            results["throughput"] = {
+                setting.name: _told(setting.title, throughput.measure(parts, setting, rounds, seconds))
+                for setting in throughput.SETTINGS
+            }
+        if options.only != "throughput":
+            results["costs"] = _costs(parts, options.quick)
+    print(report.text(results))
+    if not options.quick and not options.only:
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        CHART.write_text(chart.svg(results["throughput"]))
+
+
+def _costs(parts, quick: bool) -> dict:
+    return {
+        "start_up": _told("start-up", costs.start_up(parts, 3 if quick else 7)),
+        "memory": _told("memory", costs.memory(parts)),
+        "idle": _told("idle", costs.idle(parts, 20 if quick else 180)),
+        "propagation": _told("propagation", costs.propagation(parts, [1, 4, 16, 64], 5 if quick else 20)),
+        "swap": _told("swap", costs.swap(parts, 5 if quick else 20)),
+        "admin_page": _told("admin page", costs.admin_page(parts, 5 if quick else 20)),
+    }
+
+
+def _told(title: str, result: dict) -> dict:
+    print(f"measured: {title}", file=sys.stderr, flush=True)
+    return result
+
+
+def _machine() -> dict:
+    packages = ("django", "django-redis", "redis", "gunicorn", "flask", "python-consul")
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
+        "processors": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+if __name__ == "__main__":
+    main()
