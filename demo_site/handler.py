@@ -5,6 +5,7 @@ after the database connections another 35, and a POST to `/` its plain 405.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import django
@@ -32,7 +33,12 @@ class SiteHandler:
 
     def __init__(self) -> None:
         django.setup(set_prefix=False)
-        self._full, self._lean = WSGIHandler(), LeanHandler()
+        self._lean = LeanHandler()
+
+    @cached_property
+    def _full(self) -> WSGIHandler:
+        """Made when first asked for: WhiteNoise looks at every static file, and most workers never serve one."""
+        return WSGIHandler()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         handler = self._full if environ["PATH_INFO"].startswith(FULL_PREFIXES) else self._lean
