@@ -45,5 +45,5 @@ def _costs(costs: dict):
             f"{found['cpu_ms']:.2f} ms of CPU per worker"
         )
     message, redis = swap["message_ms"], swap["redis_ms"]
-    yield f"  in force in one worker: another message after {message:.1f} ms, another Redis, probed, after {redis:.1f} ms"
+    yield f"  in force in one worker: a message after {message:.1f} ms, another Redis, probed, after {redis:.1f} ms"
     yield f"  the admin's page: {costs['admin_page']['p50_ms']:.1f} ms"
