@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from tests.support.admin import start_admin
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
@@ -16,6 +17,7 @@ from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
 from tests.support.site import Site
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -152,3 +154,25 @@ def session_browser():
 def browser(session_browser):
     """The shared Chromium, without the cookies of other tests."""
     return session_browser.fresh()
+
+
+@pytest.fixture(scope="session")
+def session_admin(session_consul, session_redis):
+    """A site with the users of `support.admin.RIGHTS`, and Consul behind a proxy of its own."""
+    with (
+        Proxy(session_consul.http_port) as proxy,
+        start_admin(session_consul, session_redis, "admin-config", CONSUL_HTTP_ADDR=proxy.address) as site,
+    ):
+        site.proxy = proxy
+        yield site.gunicorn(workers=2)
+
+
+@pytest.fixture
+def admin(session_admin, consul, redis):
+    """The shared site for the admin's tests, with a fresh document and no history."""
+    session_admin.proxy.pass_through()
+    consul.delete(f"{session_admin.key}.history?recurse")
+    consul.put(session_admin.key, document(redis))
+    wait_until(lambda: session_admin.runs(consul.index(session_admin.key)), message="both workers to follow")
+    yield session_admin
+    session_admin.proxy.pass_through()

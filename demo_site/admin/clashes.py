@@ -10,7 +10,7 @@ from django.forms import Field
 from ..config import schema
 from ..config.effective import Masker
 from ..config.masked import Settings, Shown
-from .forms import ConfigurationForm, field_name, typed_secrets
+from .forms import ConfigurationForm, field_name, is_ticked, typed_secrets
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _typed(form: ConfigurationForm, before: Settings, masks: Masker) -> Mapping[
     for setting in schema.settings():
         name, was = field_name(setting.path), before.get(setting.path, Shown(None))
         typed = form.data.get(name, "")
-        if form.data.get(f"{name}__remove"):
+        if is_ticked(form.data, f"{name}__remove"):
             found[setting.path] = Shown(None)
         elif not (form.origin.is_write_only(setting) or was.withheld) and _differs(form.fields[name], was.value, typed):
             found[setting.path] = Shown(_like(was.value, masks.clean(typed)))

@@ -62,6 +62,11 @@ class Origin:
         return setting.secret or self.shown[setting.path].withheld
 
 
+def is_ticked(data: Mapping[str, str], name: str) -> bool:
+    """Whether the box is ticked; a preview carries one that is not as "False"."""
+    return data.get(name, "") not in ("", "False")
+
+
 def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, str]:
     """What a browser sent, without the secrets: a half of each stays (`halves`), the other goes to the session."""
     # A text area sends every line end as CR LF.
@@ -71,7 +76,7 @@ def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, st
         if f"{name}__kept" in data and data.get(name):
             data[f"{name}__kept"] = halves.cut(session, data[name])
             data[name] = ""
-        if f"{name}__discard" in data:
+        if is_ticked(data, f"{name}__discard"):
             del data[f"{name}__discard"]
             data[f"{name}__kept"] = ""
     return data

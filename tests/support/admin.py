@@ -1,8 +1,10 @@
 """The admin of a running site, with users of different rights, for tests in a browser."""
 
 import json
+from html.parser import HTMLParser
 
 import requests
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -32,8 +34,17 @@ class AdminSite(Site):
 
     def __init__(self, environment):
         super().__init__(environment)
+        self.key = environment["DEMO_CONFIG_KEY"]
         self.password = GUARD.new("admin users' password")
         self._cookies = {}
+
+    def runs(self, index, workers=2):
+        """Whether so many workers have answered that the document at this index is in force, and no other."""
+        seen = {}
+        for _ in range(20):
+            said = requests.get(f"{self.url}/readyz", timeout=10, headers={"Connection": "close"}).json()
+            seen[said["pid"]] = said["config"]["index"]
+        return len(seen) >= workers and set(seen.values()) == {index}
 
     def prepare(self):
         """Make the database and the users. The shell needs no configuration in force but a readable one."""
@@ -60,6 +71,28 @@ class AdminSite(Site):
         browser.driver.get(f"{self.url}/static/admin/img/search.svg")
         browser.driver.add_cookie({"name": "sessionid", "value": self._cookies[user], "path": "/"})
         return Pages(self, browser)
+
+
+class FormFields(HTMLParser):
+    """The fields of a page's form with what they hold."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self._area = {}, None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "input" and given.get("type") != "checkbox" and given.get("name"):
+            self.found[given["name"]] = given.get("value") or ""
+        self._area = given.get("name") if tag == "textarea" else None
+
+    def handle_data(self, data):
+        if self._area:
+            self.found[self._area] = self.found.get(self._area, "") + data.lstrip("\r\n")
+
+    def handle_endtag(self, tag):
+        self._area = None
 
 
 class Pages:
@@ -127,8 +160,6 @@ class Pages:
 
 
 def _is_gone(element):
-    from selenium.common.exceptions import StaleElementReferenceException
-
     try:
         element.is_enabled()
     except StaleElementReferenceException:

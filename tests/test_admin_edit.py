@@ -1,0 +1,379 @@
+"""Changing the configuration in the admin, in real browsers: checked, compared and set, nothing typed is lost."""
+
+import contextlib
+import json
+
+import pytest
+
+from tests.support.admin import PATH, AdminSite
+from tests.support.browser import Browser
+from tests.support.consul import ConsulServer
+from tests.support.documents import MESSAGE, document
+from tests.support.editors import Editor, edit_at_once
+from tests.support.ports import free_port
+from tests.support.secrets import GUARD
+from tests.support.waiting import wait_until
+
+SESSIONS = """
+from django.contrib.sessions.models import Session
+from django.contrib.admin.models import LogEntry
+import json
+print(json.dumps([session.get_decoded() for session in Session.objects.all()]))
+print(json.dumps([entry.change_message for entry in LogEntry.objects.all()]))
+"""
+
+
+@pytest.fixture
+def pages(admin, browser):
+    """The pages, for somebody who may do everything."""
+    return admin.log_in(browser, "keeper")
+
+
+@pytest.fixture(scope="module")
+def other_browser():
+    with contextlib.closing(Browser()) as browser:
+        yield browser
+
+
+def stored(consul, admin):
+    return json.loads(consul.get(admin.key))
+
+
+def history(consul, admin):
+    answer = consul.api("GET", f"/v1/kv/{admin.key}.history/?keys")
+    return answer.json() if answer.ok else []
+
+
+# A change.
+
+
+def test_a_change_is_previewed_saved_logged_and_shown(pages, admin, consul, redis):
+    pages.edit("for the fair", show_message="welcome to the <fair>", redis_config__redis_db="2")
+    assert pages.differences() == {
+        "redis_config.redis_db": ("0", "2"),
+        "show_message": (MESSAGE, "welcome to the <fair>"),
+    }
+    assert f"127.0.0.1:{redis.port}, database 2" in pages.text("#probe")
+    assert stored(consul, admin)["show_message"] == MESSAGE
+    pages.save()
+    assert stored(consul, admin) == document(
+        message="welcome to the <fair>", redis_config=redis.document(redis_db=2), redis=redis
+    )
+    assert f"Saved as ModifyIndex {consul.index(admin.key)}" in pages.text("body")
+    assert "for the fair" in pages.text(".configuration-timeline li")
+    wait_until(lambda: "welcome to the <fair>! I have" in admin.get().text, message="the page to follow")
+
+
+def test_the_log_of_django_has_comment_and_differences_and_no_secret_is_kept_anywhere(pages, admin, consul, redis):
+    password = GUARD.new("second Redis password", separator="/%é")
+    with redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", f">{password}")
+        try:
+            pages.edit(f"rotated, was {redis.password}", redis_config__redis_password=password)
+            before, after = pages.differences()["redis_config.redis_password"]
+            assert before.startswith("••••••••")
+            assert after.startswith("••••••••") and after != before
+            told = admin.command("shell", "-c", SESSIONS)  # its output is looked through for secrets
+            assert "configuration_halves" in told.stdout
+            pages.save()
+            assert stored(consul, admin)["redis_config"]["redis_password"] == password
+            wait_until(lambda: admin.runs(consul.index(admin.key)), message="both workers to follow")
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", f"<{password}")
+    told = admin.command("shell", "-c", SESSIONS).stdout.splitlines()
+    assert "configuration_halves" not in told[-2]
+    [message] = [text for text in json.loads(told[-1]) if "rotated" in text]
+    assert "redis_config.redis_password: ••••" in message
+    for name in history(consul, admin):
+        GUARD.check(consul.get(name).decode(), "the history in Consul")
+
+
+def test_an_empty_secret_keeps_the_stored_one_and_unknown_members_stay(pages, admin, consul, redis):
+    value = document(redis, colour={"deep": [1, 2.5, None]})
+    value["redis_config"]["misspelt"] = "x"
+    consul.put(admin.key, value)
+    pages.edit(show_message="two\nlines").save()
+    assert stored(consul, admin) == {**value, "show_message": "two\nlines"}
+    assert list(stored(consul, admin)) == list(value)
+
+
+def test_nothing_changed_is_not_saved(pages, admin, consul):
+    pages.edit("no reason")
+    assert "Nothing is changed yet" in pages.text()
+    assert history(consul, admin) == []
+
+
+def test_a_comment_is_required(pages):
+    pages.edit("   ", show_message="something")
+    assert pages.has(".field-comment.errors")
+
+
+def test_the_keyboard_alone_is_enough(pages, admin, consul):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    pages.open("edit/")
+    pages.browser.one("[name=redis_config__redis_db]").click()
+    keys = ActionChains(pages.driver)
+    keys.send_keys(Keys.END, Keys.BACKSPACE, "3", *[Keys.TAB] * 4, "by keyboard", Keys.TAB, Keys.ENTER).perform()
+    pages.browser.one("#preview")
+    assert pages.differences() == {"redis_config.redis_db": ("0", "3")}
+
+
+# What is wrong is named at its field, and what was typed stays.
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("redis_config__redis_port", "70000", "less than or equal to 65535"),
+        ("redis_config__redis_port", "6379.5", "whole number"),
+        ("redis_config__redis_db", "-1", "greater than or equal to 0"),
+        ("redis_config__redis_host", "", "must not be empty"),
+        ("redis_config__redis_host", "http://somewhere", "must be a host name or an IP address"),
+    ],
+)
+def test_an_invalid_value_is_named_at_its_field(pages, admin, consul, name, text, problem):
+    pages.edit(show_message="typed meanwhile", **{name: text})
+    assert problem in pages.text(f".field-{name}.errors .errorlist")
+    assert (pages.value(name), pages.value("show_message")) == (text, "typed meanwhile")
+    assert stored(consul, admin)["show_message"] == MESSAGE
+
+
+def test_an_unreachable_redis_is_named_in_the_form(pages, admin, consul):
+    port = free_port()
+    pages.edit(redis_config__redis_port=str(port))
+    assert f"127.0.0.1:{port} does not answer" in pages.text(".field-redis_config__redis_host .errorlist")
+    assert stored(consul, admin)["redis_config"]["redis_port"] != port
+
+
+def test_a_wrong_password_is_named_in_the_form_and_is_kept_typed(pages, admin, consul):
+    pages.edit(redis_config__redis_password=GUARD.new("wrong password"))
+    assert "refuses it" in pages.text(".field-redis_config__redis_password .errorlist")
+    assert pages.value("redis_config__redis_password") == ""
+    assert pages.has("[name=redis_config__redis_password__discard]")
+
+
+def test_a_typed_secret_survives_an_error_and_the_way_back_from_the_preview(pages, admin, consul, redis):
+    password = GUARD.new("third Redis password")
+    with redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", f">{password}")
+        try:
+            pages.edit("x", redis_config__redis_password=password, redis_config__redis_db="-1")
+            pages.fill("redis_config__redis_db", "1")
+            pages.preview().press("[name=step][value=edit]")
+            pages.fill("show_message", "after a while")
+            pages.preview().save()
+            assert stored(consul, admin)["redis_config"]["redis_password"] == password
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", f"<{password}")
+
+
+def test_a_typed_secret_can_be_discarded(pages, admin, consul, redis):
+    pages.edit("x", redis_config__redis_password=GUARD.new("wrong password"), show_message="still")
+    pages.browser.one("[name=redis_config__redis_password__discard]").click()
+    pages.preview().save()
+    assert stored(consul, admin) == document(redis, "still")
+
+
+# Two at once.
+
+
+def test_a_conflict_shows_both_changes_and_loses_none(pages, admin, consul, other_browser, redis):
+    pages.open("edit/")
+    pages.fill("show_message", "mine")
+    pages.fill("comment", "my reason")
+    theirs = admin.log_in(other_browser, "editor")
+    theirs.edit("their reason", show_message="theirs", redis_config__redis_db="5").save()
+    pages.preview()
+    assert "Somebody else changed" in pages.text("#conflict")
+    assert pages.text("[data-clash=show_message].both .theirs") == "theirs"
+    assert pages.text("[data-clash=show_message].both .mine") == "mine"
+    assert pages.text('[data-clash="redis_config.redis_db"] .mine') == "unchanged"
+    values = [pages.value(name) for name in ("show_message", "redis_config__redis_db", "comment")]
+    assert values == ["mine", "5", "my reason"]
+    assert stored(consul, admin)["show_message"] == "theirs"
+    pages.preview()
+    assert pages.differences() == {"show_message": ("theirs", "mine")}
+    pages.save()
+    assert stored(consul, admin) == document(redis, "mine", redis_config=redis.document(redis_db=5))
+
+
+def test_a_change_between_preview_and_save_is_a_conflict_too(pages, admin, consul, redis):
+    pages.edit(redis_config__redis_db="1")
+    consul.put(admin.key, document(redis, "by another program"))
+    pages.save()
+    assert pages.has("[data-clash=show_message]:not(.both)")
+    pages.preview().save()
+    assert stored(consul, admin) == document(redis, "by another program", redis_config=redis.document(redis_db=1))
+
+
+def test_both_typed_the_same_is_no_conflict(pages, admin, consul, redis):
+    pages.edit(show_message="the same")
+    consul.put(admin.key, document(redis, "the same"))
+    pages.save()
+    assert "nothing is left to save" in pages.text("body")
+
+
+def test_two_editors_at_once_never_lose_an_update(admin, consul):
+    saved, _ = edit_at_once(admin, rounds=20)
+    assert saved == stored(consul, admin)["show_message"].removeprefix(MESSAGE).split()
+    assert len(history(consul, admin)) == len(saved)
+
+
+# Rights.
+
+
+def test_strangers_log_in_and_staff_without_the_permission_are_refused(admin):
+    for path in ("", "edit/", "history/", "status/"):
+        assert admin.get(PATH + path).status_code == 302
+        assert admin.session("staff").get(admin.url + PATH + path, timeout=30).status_code == 403
+
+
+def test_one_who_may_only_view_finds_no_way_to_the_form(admin, browser):
+    pages = admin.log_in(browser, "viewer").open()
+    assert not pages.has("a[href$='/edit/']")
+    session = admin.session("viewer")
+    assert session.get(f"{admin.url}{PATH}edit/", timeout=30).status_code == 403
+    token = {"csrfmiddlewaretoken": session.cookies["csrftoken"], "step": "save"}
+    assert session.post(f"{admin.url}{PATH}edit/", token, timeout=30).status_code == 403
+
+
+READ_ONLY = 'key_prefix "" { policy = "read" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
+DOCUMENT_ONLY = READ_ONLY + ' key "admin-config" { policy = "write" }'
+
+
+@pytest.fixture(scope="module")
+def guarded_consul():
+    with ConsulServer(acl=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"), [(READ_ONLY, "`admin-config`"), (DOCUMENT_ONLY, "`admin-config.history/`")]
+)
+def test_a_token_without_key_write_turns_the_form_off_and_says_why(admin, browser, guarded_consul, redis, rules, named):
+    guarded_consul.put(admin.key, document(redis))
+    token = guarded_consul.token(rules)
+    variables = {"CONSUL_HTTP_ADDR": guarded_consul.address, "CONSUL_HTTP_TOKEN": token}
+    with AdminSite({**admin.environment, **variables}) as site:
+        site.password = admin.password
+        pages = site.gunicorn().log_in(browser, "keeper").open("edit/")
+        assert "key:write" in pages.text("#refusal")
+        assert named in pages.text("#refusal")
+        assert pages.browser.one("[name=show_message]").get_property("disabled")
+        assert not pages.has("[name=step]")
+        editor = Editor(site, "keeper")
+        answer = editor.post(editor.form() | {"show_message": "forced", "comment": "x"})
+        assert "key:write" in answer
+        assert json.loads(guarded_consul.get(admin.key)) == document(redis)
+
+
+def test_rights_that_are_taken_away_while_editing_are_told_and_nothing_typed_is_lost(admin, guarded_consul, redis):
+    guarded_consul.put(admin.key, document(redis))
+    token = guarded_consul.token('key_prefix "admin-config" { policy = "write" }')
+    variables = {"CONSUL_HTTP_ADDR": guarded_consul.address, "CONSUL_HTTP_TOKEN": token}
+    with AdminSite({**admin.environment, **variables}) as site:
+        site.password = admin.password
+        site.gunicorn()
+        editor = Editor(site, "keeper")
+        form = editor.form() | {"show_message": "typed", "comment": "x"}
+        for each in guarded_consul.api("GET", "/v1/acl/tokens").json():
+            if any(not policy["Name"].startswith("global") for policy in each.get("Policies") or []):
+                guarded_consul.api("DELETE", f"/v1/acl/token/{each['AccessorID']}")
+        answer = editor.post(form)
+        assert ">\ntyped</textarea>" in answer
+        assert "ACL not found" in answer or "denied" in answer.lower()
+
+
+# Consul goes while somebody edits.
+
+
+def test_consul_down_while_editing_loses_nothing(pages, admin, consul, redis):
+    pages.open("edit/")
+    pages.fill("show_message", "typed before Consul went")
+    pages.fill("redis_config__redis_db", "4")
+    pages.fill("redis_config__redis_password", redis.password)
+    pages.fill("comment", "an outage")
+    admin.proxy.refuse()
+    pages.preview()
+    assert "refused the connection" in pages.text()
+    assert "What you typed is kept" in pages.text("#kept")
+    values = [pages.value(name) for name in ("show_message", "redis_config__redis_db", "comment")]
+    assert values == ["typed before Consul went", "4", "an outage"]
+    admin.proxy.pass_through()
+    pages.preview()
+    admin.proxy.refuse()
+    pages.save()
+    assert pages.value("show_message") == "typed before Consul went"
+    admin.proxy.pass_through()
+    pages.preview().save()
+    expected = document(redis, "typed before Consul went", redis_config=redis.document(redis_db=4))
+    assert stored(consul, admin) == expected
+
+
+def test_the_form_needs_consul_to_begin_with_and_says_so(pages, admin):
+    admin.proxy.refuse()
+    pages.open("edit/")
+    assert "refused the connection" in pages.text("#off")
+    admin.proxy.pass_through()
+    pages.press("#off a")
+    assert pages.value("show_message") == MESSAGE
+
+
+def test_a_lost_reply_is_looked_up_and_nothing_is_saved_twice(pages, admin, consul):
+    pages.edit(show_message="saved though unheard")
+    admin.proxy.lose_replies(to=f'"Index": {consul.index(admin.key)}}}'.encode())
+    pages.save()
+    assert admin.proxy.lost_replies > 0
+    assert f"Saved as ModifyIndex {consul.index(admin.key)}" in pages.text("body")
+    assert stored(consul, admin)["show_message"] == "saved though unheard"
+    assert len(history(consul, admin)) == 1
+
+
+def test_a_confirmation_that_is_sent_twice_saves_once(admin, consul):
+    editor = Editor(admin, "keeper")
+    preview = editor.preview(show_message="only once")
+    for _ in range(2):
+        answer = editor.post(preview | {"step": "save"})
+        assert "only once" in answer
+    assert len(history(consul, admin)) == 1
+
+
+# A document that is no good.
+
+
+def test_a_document_that_is_not_valid_can_be_repaired(pages, admin, consul, redis):
+    broken = document(redis, "a good message", extra=1)
+    broken["redis_config"]["redis_port"] = "6379"
+    consul.put(admin.key, broken)
+    pages.open("edit/")
+    assert "redis_config.redis_port: should be a valid integer" in pages.text("#faults")
+    assert pages.value("redis_config__redis_port") == str(redis.port)
+    pages.fill("comment", "repaired")
+    pages.preview().save()
+    assert stored(consul, admin) == document(redis, "a good message", extra=1)
+
+
+@pytest.mark.parametrize("value", [b"not JSON", b"[1, 2]", None], ids=["no JSON", "no object", "deleted"])
+def test_a_document_that_is_gone_or_unreadable_starts_from_the_value_in_force(pages, admin, consul, redis, value):
+    consul.delete(admin.key) if value is None else consul.put(admin.key, value)
+    pages.edit("brought back")
+    pages.save()
+    assert stored(consul, admin) == document(redis)
+
+
+def test_a_site_that_runs_on_a_file_says_that_it_cannot_be_edited_here(admin, browser, redis, tmp_path):
+    path = tmp_path / "document.json"
+    path.write_text(json.dumps(document(redis)))
+    with AdminSite({**admin.environment, "DEMO_CONFIG_FILE": str(path)}) as site:
+        site.password = admin.password
+        pages = site.gunicorn().log_in(browser, "keeper").open("edit/")
+        assert "from a file" in pages.text("#off")
+
+
+def test_a_document_too_large_for_a_transaction_is_refused_with_its_reason(admin, consul):
+    editor = Editor(admin, "keeper")
+    answer = editor.post(editor.form() | {"show_message": "x" * 300_000, "comment": "large"})
+    assert "do not fit into one transaction" in answer
+    assert stored(consul, admin)["show_message"] == MESSAGE
