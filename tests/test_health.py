@@ -43,6 +43,16 @@ def test_outage_is_one_line_when_it_begins_and_one_when_it_ends(site, own_redis)
     assert "Traceback" not in site.log()
 
 
+def test_one_lost_connection_costs_one_page(new_proxy, redis, consul, config_key, new_site):
+    """Redis answers the others, so nobody else is turned away."""
+    proxy = new_proxy(redis.port)
+    consul.put(config_key, {"redis_config": redis.document(redis_port=proxy.port), "show_message": "hello"})
+    site = new_site({"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}).gunicorn()
+    site.get("/")
+    proxy.lose_replies(to=b"INCR", times=1)
+    assert [site.get("/").status_code for _ in range(4)] == [503, 200, 200, 200]
+
+
 def test_readyz_gives_the_reason_and_livez_stays(site, own_redis):
     own_redis.kill()
     answer = site.get("/readyz")
