@@ -390,6 +390,19 @@ def test_consul_that_is_away_is_asked_rarely(config_key, make_publisher, new_pro
     assert publisher.trouble is None
 
 
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "500 Internal Server Error", "302 Found"])
+def test_answer_that_is_not_consuls_is_trouble(config_key, make_publisher, new_proxy, consul, status):
+    proxy = new_proxy(consul.http_port)
+    publisher = make_publisher(proxy, config_key, "misled")
+    steps = publisher.steps()
+    next(steps)
+    proxy.answer_http(status, "<!doctype html><title>Sign in</title>", Content_Type="text/html")
+    proxy.cut()
+    assert next(steps) >= publishing.LEAST_BACKOFF_SECONDS
+    assert f"127.0.0.1:{proxy.port}" in publisher.trouble
+    assert pids(consul, config_key, "misled") == {4711}
+
+
 def test_fault_of_our_own_does_not_end_the_thread(consul, config_key, make_publisher, caplog):
     publisher = make_publisher(consul, config_key, "faulty")
     publisher._describe = lambda: 1 / 0

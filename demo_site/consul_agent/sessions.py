@@ -24,7 +24,7 @@ def create(client: Client, name: str, ttl: int) -> str:
 
 def renew(client: Client, session: str) -> bool:
     """Restart the session's TTL. False when Consul does not know it (any more)."""
-    return bool(client.http.put(lambda response: response.code != 404, f"/v1/session/renew/{session}"))
+    return bool(client.http.put(_renewed, f"/v1/session/renew/{session}"))
 
 
 def destroy(client: Client, session: str) -> None:
@@ -35,6 +35,10 @@ def destroy(client: Client, session: str) -> None:
 def acquire(client: Client, key: str, value: bytes, session: str) -> bool:
     """Write the key and hold it, or update it where the session holds it. False when another session does."""
     return bool(client.kv.put(key, value, acquire=session))
+
+
+def _renewed(response: Any) -> bool:
+    return response.code != 404 and bool(json.loads(response.body)[0]["ID"])
 
 
 def _created(response: Any) -> Any:
