@@ -237,6 +237,19 @@ def test_document_whose_redis_cannot_be_used_is_rejected(follow, consul, redis, 
     assert following.live.in_force is before
 
 
+@pytest.mark.parametrize("length", [32, 300])
+def test_server_that_repeats_the_password_does_not_make_it_public(follow, consul, config_key, caplog, length):
+    """What does not know AUTH answers "unknown command 'AUTH', with args beginning with:" and the password."""
+    password = GUARD.register("a long password", (GUARD.new("a password") * 10)[:length])
+    following = follow()
+    with RedisServer(settings=['rename-command AUTH ""']) as server:
+        consul.put(config_key, document(server) | {"redis_config": server.document(redis_password=password)})
+        status = following.step()
+    assert status.state == "rejected"
+    assert "unknown command" in status.reason
+    assert password[:8] not in repr(status) + caplog.text
+
+
 def test_rejected_document_is_logged_and_counted_once(follow, consul, config_key, caplog):
     following = follow()
     with caplog.at_level(logging.INFO, "demo_site"):

@@ -4,7 +4,7 @@ from typing import Any
 
 from redis.backoff import ConstantBackoff
 from redis.connection import Connection, ConnectionPool
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
@@ -12,6 +12,7 @@ from .. import metrics
 
 _CONNECT_RETRIES = 2
 _CONNECT_BACKOFF = 0.05  # seconds
+_SHORTEST_SECRET = 4  # a shorter one stands in ordinary words as well
 
 
 class CannotConnect(RedisConnectionError):
@@ -33,8 +34,8 @@ class ConnectRetryingConnection(Connection):
             return
         try:
             self._connect_with_retries()
-        except AuthenticationError:
-            raise
+        except (AuthenticationError, ResponseError) as error:
+            raise type(error)(_without_password(str(error), self.password)) from None
         except RedisConnectionError as error:
             raise CannotConnect(*error.args) from error
         self._is_counted = True
@@ -50,6 +51,13 @@ class ConnectRetryingConnection(Connection):
     def _connect_with_retries(self) -> None:
         retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
         retry.call_with_retry(super().connect, self.disconnect, is_retryable=_is_transient)
+
+
+def _without_password(said: str, password: str | None) -> str:
+    """The server's words, for pages and logs: one that does not know AUTH repeats the arguments, or their beginning."""
+    words = said.partition(", with args")[0]
+    repeats = password is not None and len(password) >= _SHORTEST_SECRET and password[:8] in words
+    return "an answer that repeats the password" if repeats else words
 
 
 def _is_transient(error: Exception) -> bool:

@@ -13,17 +13,21 @@ def _quoted(text):
 
 
 class RedisServer(ServerProcess):
-    """Starts empty; with `password`, every command needs it. The password is in no command line and no file."""
+    """Starts empty; with `password`, every command needs it. The password is in no command line and no file.
 
-    def __init__(self, password=None, host="127.0.0.1"):
+    `settings` are further lines of redis.conf.
+    """
+
+    def __init__(self, password=None, host="127.0.0.1", settings=()):
         super().__init__("redis-server")
-        self.host, self.port, self.password = host, free_port(), password
+        self.host, self.port, self.password, self.settings = host, free_port(), password, settings
 
     def __enter__(self):
         return self.start()
 
     def start(self):
         lines = [f"port {self.port}", f"bind {self.host}", 'save ""', "appendonly no", f"dir {self.directory}"]
+        lines += self.settings
         if self.password:
             lines.append(f"requirepass {_quoted(self.password)}")
         config = "\n".join(lines).encode()
