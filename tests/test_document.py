@@ -204,17 +204,12 @@ def filled(opening, item, closing):
 )
 def test_the_worst_documents_take_less_than_a_second(raw_document):
     assert len(raw_document) <= MAX_BYTES
-    began = time.monotonic()
-    try:
-        parse(raw_document)
-    except DocumentInvalid as error:
-        str(error)
-    assert time.monotonic() - began < 1
+    outcome(raw_document)
 
 
 # Generated documents: 20,000 in all.
 
-quickly = settings(deadline=1000, database=None, suppress_health_check=list(HealthCheck))
+quickly = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -243,13 +238,16 @@ near_documents = st.fixed_dictionaries(
 
 
 def outcome(raw_document):
-    """What `parse` returned, checked to be a usable config, or the one error that it may raise."""
+    """`parse` returns a usable config or raises its one error, in less than a second of the processor's time."""
+    began = time.process_time()
     try:
         config = parse(raw_document)
     except DocumentInvalid as error:
+        assert time.process_time() - began < 1
         assert error.faults
         assert all(fault.path and fault.problem and str(fault).isprintable() for fault in error.faults)
-        return error
+        return
+    assert time.process_time() - began < 1
     assert isinstance(config, Document)
     config.show_message.encode()
     assert config.redis_config.redis_host.strip()
@@ -257,7 +255,6 @@ def outcome(raw_document):
     assert 1 <= config.redis_config.redis_port <= 65535
     assert type(config.redis_config.redis_db) is int
     assert config.redis_config.redis_db >= 0
-    return config
 
 
 @settings(quickly, max_examples=5_000)
