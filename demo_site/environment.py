@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import EX_CONFIG
 from typing import Any
+from urllib.parse import urlsplit
 
 from .consul_agent.address import DEFAULT as CONSUL_DEFAULT
 from .durations import seconds
@@ -50,6 +51,17 @@ def _count(text: str) -> int:
 def _key(text: str) -> str:
     if text.startswith("/") or not text.isprintable() or {".", ".."} & set(text.split("/")):
         raise ValueError("must be a key of Consul KV: printable, no leading slash, no . or .. between slashes")
+    return text
+
+
+def _database_url(text: str) -> str:
+    url = urlsplit(text)
+    try:
+        good = not text or url.scheme == "sqlite" or (url.scheme in ("postgres", "postgresql") and url.port != 0)
+    except ValueError:  # of a port that is no number
+        good = False
+    if not good:  # without the URL itself: it may hold a password
+        raise ValueError("must be sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME")
     return text
 
 
@@ -102,7 +114,7 @@ TABLE = (
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
     Variable("DJANGO_CSRF_TRUSTED_ORIGINS", "", "CSRF_TRUSTED_ORIGINS", _words),
     Variable("DJANGO_SECURE_PROXY_SSL_HEADER", "", "SECURE_PROXY_SSL_HEADER", _header),
-    Variable("DATABASE_URL", "", 'DATABASES["default"]'),
+    Variable("DATABASE_URL", "", 'DATABASES["default"]', _database_url),
 )
 
 
