@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+import requests
 
 from tests.support.documents import document
 from tests.support.ports import free_port
@@ -248,6 +249,29 @@ def test_hup_replaces_all_workers_with_the_value_in_force(start, consul, redis, 
     wait_until(lambda: len(site.worker_pids()) == COUNT and not before & set(site.worker_pids()), 60, "new workers")
     workers.find().wait_message("in force", bound=10)
     workers.wait_state("rejected", bound=10)
+
+
+def test_worker_that_ends_after_its_requests_hands_the_value_on(
+    environment, new_site, proxy, consul, redis, config_key
+):
+    site = new_site(environment | {"CONSUL_HTTP_ADDR": proxy.address})
+    site.gunicorn("--max-requests", "60", workers=2)
+    consul.put(config_key, document(redis, "in force"))
+    wait_until(lambda: site.ready()["config"]["index"] == consul.index(config_key), message="the change to be seen")
+    consul.put(config_key, "{")
+    wait_until(lambda: site.ready()["config"]["state"] == "rejected", message="the bad document to be rejected")
+    before = set(site.worker_pids())
+
+    def both_have_it():  # without a session each request may meet another worker
+        return all(site.get("/", session=requests).text.startswith("in force!") for _ in range(20))
+
+    wait_until(both_have_it, message="both workers to have the value")
+    proxy.refuse()
+    with Load(site, clients=4) as load:
+        wait_until(lambda: len(load.served) > 600, 60, "600 pages")
+    assert load.failed == []
+    assert {message for message, _ in load.served} == {"in force"}
+    assert not before & set(site.worker_pids())
 
 
 # What it leaves behind.
