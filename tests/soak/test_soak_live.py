@@ -169,6 +169,29 @@ def test_50_swaps_between_two_servers_under_load(fleet, report):
     assert max(grown.values()) <= 20
 
 
+def test_50_swaps_with_a_worker_killed_at_each(fleet, report):
+    """Each kill falls anywhere between the PUT and some time after the swap."""
+    servers = {"one": fleet.one, "two": fleet.two}
+    fleet.workers.wait_message("one")
+    hits = {name: server.hits() for name, server in servers.items()}
+    with Load(fleet.site, CLIENTS) as load:
+        for name in ("two", "one") * 25:
+            index = fleet.put(document(servers[name], name))
+            time.sleep(random.uniform(0, 0.03))  # noqa: S311 (no secret)
+            fleet.kill_a_worker()
+            fleet.workers.wait_state("current", index=index)
+    load.assert_numbers_unique()
+    wait_until(lambda: idle_connections(fleet.two) == 0, 10, "the connections to the unused server to be closed")
+    unseen = sum(server.hits() - hits[name] for name, server in servers.items()) - len(load.served)
+    report(
+        "50 swaps, a worker killed at each: answers other than the page; requests cut; increments no page showed",
+        f"{len(load.failed)} of {len(load.served)}; {load.cut}; {unseen}",
+        "0; those in the killed workers; at most as many",
+    )
+    assert load.failed == []
+    assert 0 <= unseen <= load.cut
+
+
 def test_20_password_rotations_under_load(fleet, report):
     with Load(fleet.site, CLIENTS) as load:
         for number in range(20):

@@ -137,6 +137,8 @@ class Load:
                 began = time.monotonic()
                 status, body = connection.get()
             except (OSError, http.client.HTTPException) as error:
+                if connection:
+                    connection.close()
                 connection = None
                 self.cut += 1
                 self.failed += [repr(error)] if isinstance(error, TimeoutError) else []
