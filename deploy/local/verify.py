@@ -9,6 +9,7 @@ from pathlib import Path
 
 import debian
 import environment
+from axe import find_axe
 from processes import Failed
 from servers import ServerNotFound, find_consul, find_redis
 
@@ -22,6 +23,8 @@ PROGRAMS = {
     "chromium-driver": ("chromedriver",),
     "bind9-dnsutils": ("dig",),
     "gnupg": ("gpg",),
+    "gettext": ("msgfmt",),
+    "npm": ("npm",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
@@ -30,6 +33,7 @@ def test(python: Path, arguments: list[str]) -> None:
     """Becomes pytest, with every part there. Raises Failed, ServerNotFound."""
     servers = _find_servers()
     _bring_programs(PROGRAMS)
+    find_axe(CACHE, say)
     _become([str(python), "-m", "pytest", *arguments], servers)
 
 

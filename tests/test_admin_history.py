@@ -1,0 +1,175 @@
+"""The history of the document and going back in it, in a real browser."""
+
+import json
+
+import pytest
+
+from tests.support.admin import PATH, AdminSite
+from tests.support.documents import MESSAGE, document
+from tests.support.editors import Editor
+from tests.support.ports import free_port
+from tests.support.secrets import GUARD
+from tests.test_admin_edit import history, stored
+
+
+@pytest.fixture
+def pages(admin, browser):
+    return admin.log_in(browser, "keeper")
+
+
+@pytest.fixture
+def editor(admin):
+    """Changes the configuration without a browser."""
+    return Editor(admin, "editor")
+
+
+def save(editor, comment, **fields):
+    assert "Saved as ModifyIndex" in editor.post(editor.form() | fields | {"comment": comment})
+
+
+def events(pages):
+    """The kind and the first line of each change on the page, newest first."""
+    found = pages.browser.all(".configuration-timeline > li")
+    return [(event.get_attribute("class"), " ".join(event.text.split())) for event in found]
+
+
+def test_without_a_change_it_says_so(pages):
+    pages.open("history/")
+    assert "Nothing was changed here yet" in pages.text()
+
+
+def test_each_save_stands_there_with_who_why_and_what(pages, editor):
+    save(editor, "first reason", show_message="first")
+    save(editor, "second reason", redis_config__redis_db="1")
+    pages.open("history/")
+    newest, older, oldest = events(pages)
+    assert newest[0] == older[0] == "edit"
+    assert "editor edited" in newest[1]
+    assert "second reason" in newest[1]
+    assert "redis_config.redis_db" in newest[1]
+    assert "first reason" in older[1]
+    assert MESSAGE in older[1]
+    assert oldest[0] == "oldest"
+
+
+def test_a_change_from_outside_shows_as_such_wherever_it_came(pages, admin, editor, consul, redis):
+    save(editor, "inside", show_message="inside")
+    consul.put(admin.key, document(redis, "by the CLI"))
+    save(editor, "inside again", show_message="inside again")
+    consul.put(admin.key, document(redis, "by the CLI again", redis_config=redis.document(redis_db=3)))
+    pages.open("history/")
+    assert [kind for kind, _ in events(pages)] == ["outside", "edit", "outside", "edit", "oldest"]
+    newest, _, between, *_ = [text for _, text in events(pages)]
+    assert "inside again" in newest
+    assert "by the CLI again" in newest
+    assert "redis_config.redis_db" in newest
+    assert "by the CLI" in between
+    assert f"ModifyIndex {consul.index(admin.key)}" in newest
+
+
+def test_an_entry_holds_no_secret_and_is_written_with_the_save(admin, editor, consul):
+    save(editor, "why", show_message="new")
+    [name] = history(consul, admin)
+    entry = json.loads(GUARD.check(consul.get(name).decode(), "the history in Consul"))
+    assert (entry["user"], entry["comment"], entry["kind"]) == ("editor", "why", "edit")
+    assert entry["replaced"]["show_message"] == {"value": MESSAGE, "withheld": False}
+    assert entry["replaced"]["redis_config.redis_password"]["withheld"] is True
+    assert consul.index(name) == consul.index(admin.key)
+
+
+def test_a_rollback_brings_the_settings_back_and_keeps_secrets_and_unknown_members(pages, admin, editor, consul, redis):
+    save(editor, "to db 1", redis_config__redis_db="1", show_message="changed")
+    password = GUARD.new("password after the rotation")
+    with redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", f">{password}")
+        try:
+            now = redis.document(redis_db=1, redis_password=password)
+            consul.put(admin.key, document(redis, "rotated", redis_config=now, extra="kept"))
+            pages.open("history/").press("a.rollback")
+            assert pages.differences() == {"redis_config.redis_db": ("1", "0"), "show_message": ("rotated", MESSAGE)}
+            assert "answers" in pages.text("#probe")
+            pages.fill("comment", "back again")
+            pages.press("#configuration-rollback [type=submit]")
+            back = redis.document(redis_db=0, redis_password=password)
+            assert stored(consul, admin) == document(redis, redis_config=back, extra="kept")
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", f"<{password}")
+    kind, text = events(pages)[0]
+    assert kind == "rollback"
+    assert "keeper rolled back" in text
+    assert "back again" in text
+
+
+def test_a_rollback_needs_a_comment(pages, editor, admin, consul):
+    save(editor, "why", show_message="changed")
+    pages.open("history/").press("a.rollback").press("#configuration-rollback [type=submit]")
+    assert pages.has(".field-comment.errors")
+    assert stored(consul, admin)["show_message"] == "changed"
+
+
+def test_a_rollback_to_a_redis_that_is_gone_is_refused_with_the_reason(pages, editor, admin, consul, redis):
+    gone = free_port()
+    consul.put(admin.key, document(redis, redis_config=redis.document(redis_port=gone)))
+    save(editor, "away from the broken one", redis_config__redis_port=str(redis.port))
+    pages.open("history/").press("a.rollback")
+    assert f"127.0.0.1:{gone} does not answer" in pages.text("[data-problem]")
+    assert not pages.has("#configuration-rollback")
+
+
+def test_a_rollback_overwrites_nobody(pages, editor, admin, consul, redis):
+    save(editor, "why", show_message="changed")
+    pages.open("history/").press("a.rollback")
+    pages.fill("comment", "go back")
+    consul.put(admin.key, document(redis, "meanwhile"))
+    pages.press("#configuration-rollback [type=submit]")
+    assert "Somebody else changed" in pages.text("#moved")
+    assert pages.differences() == {"show_message": ("meanwhile", MESSAGE)}
+    assert stored(consul, admin)["show_message"] == "meanwhile"
+    assert pages.value("comment") == "go back"
+    pages.press("#configuration-rollback [type=submit]")
+    assert stored(consul, admin)["show_message"] == MESSAGE
+
+
+def test_a_rollback_from_a_broken_document_takes_the_secrets_in_force(pages, editor, admin, consul, redis):
+    save(editor, "why", show_message="changed")
+    consul.put(admin.key, b"no JSON at all")
+    pages.open("history/").press("a.rollback")
+    pages.fill("comment", "repair")
+    pages.press("#configuration-rollback [type=submit]")
+    assert stored(consul, admin) == document(redis)
+
+
+def test_only_who_may_roll_back_finds_the_way_and_gets_there(admin, browser, editor, consul):
+    save(editor, "why", show_message="changed")
+    pages = admin.log_in(browser, "editor").open("history/")
+    assert not pages.has("a.rollback")
+    save_id = history(consul, admin)[0].rpartition("/")[2]
+    path = f"{admin.url}{PATH}history/{save_id}/rollback/"
+    assert editor.session.get(path, timeout=30).status_code == 403
+    token = {"csrfmiddlewaretoken": editor.session.cookies["csrftoken"], "comment": "forced"}
+    assert editor.session.post(path, token, timeout=30).status_code == 403
+    assert admin.session("keeper").get(path.replace(save_id, "nothing"), timeout=30).status_code == 404
+
+
+def test_the_newest_are_kept_as_many_as_configured(admin, consul):
+    with AdminSite({**admin.environment, "DEMO_CONFIG_HISTORY": "3"}) as site:
+        site.password = admin.password
+        editor = Editor(site.gunicorn(), "editor")
+        for number in range(5):
+            save(editor, f"number {number}", show_message=f"message {number}")
+    comments = [json.loads(consul.get(name))["comment"] for name in sorted(history(consul, admin))]
+    assert comments == ["number 2", "number 3", "number 4"]
+
+
+def test_it_says_when_consul_is_down(pages, admin):
+    admin.proxy.refuse()
+    pages.open("history/")
+    assert "refused the connection" in pages.text("#off")
+
+
+def test_what_others_put_beside_the_entries_does_not_break_the_page(pages, admin, editor, consul):
+    save(editor, "why", show_message="changed")
+    for name, value in {"zzz": b"\xff", "00": b"[]", "zz/deep": b'{"replaced": 1, "changes": 2}'}.items():
+        consul.put(f"{admin.key}.history/{name}", value)
+    pages.open("history/")
+    assert [kind for kind, _ in events(pages)] == ["edit", "oldest"]
