@@ -1,0 +1,81 @@
+"""`make test` brings every part or fails: it never passes with one of them missing."""
+
+import os
+import sys
+
+import pytest
+import verify
+
+import debian
+import environment
+from servers import ServerNotFound
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine with an empty PATH; returns that directory."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for variable in ("CONSUL_BIN", "REDIS_SERVER_BIN"):
+        monkeypatch.setenv(variable, sys.executable)
+    monkeypatch.setattr(verify, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(environment, "provide", lambda root, requirements, say: "python")
+    monkeypatch.setattr(verify, "find_axe", lambda cache, say: None, raising=False)
+    monkeypatch.setattr(os, "chdir", lambda path: None)
+    return tmp_path
+
+
+@pytest.fixture
+def became(monkeypatch):
+    """The commands that this process would have become, each with its variables."""
+    commands = []
+    monkeypatch.setattr(os, "execve", lambda path, command, variables: commands.append((command, variables)))
+    return commands
+
+
+def install_all(bare, packages):
+    for package in packages:
+        program = bare / verify.PROGRAMS[package][0]
+        program.touch()
+        program.chmod(0o755)
+
+
+def test_pytest_gets_its_arguments_and_the_servers(bare, became):
+    install_all(bare, verify.PROGRAMS)
+    verify.main(["test", "-k", "redis"])
+    ((command, variables),) = became
+    assert command == ["python", "-m", "pytest", "-k", "redis"]
+    assert variables["CONSUL_BIN"] == variables["REDIS_SERVER_BIN"] == sys.executable
+
+
+def test_missing_programs_are_installed(bare, became, monkeypatch):
+    asked = []
+    monkeypatch.setattr(debian, "install", lambda packages, say: asked.extend(packages))
+    verify.main(["test"])
+    assert asked == list(verify.PROGRAMS)
+    assert len(became) == 1
+
+
+@pytest.mark.parametrize("missing", list(verify.PROGRAMS))
+def test_a_program_that_cannot_be_had_fails_the_run(bare, became, capsys, missing):
+    install_all(bare, set(verify.PROGRAMS) - {missing})
+    assert verify.main(["test"]) == 1
+    assert f"what Debian calls {missing}" in capsys.readouterr().err
+    assert became == []
+
+
+def test_a_server_that_cannot_be_had_fails_the_run(bare, became, monkeypatch, capsys):
+    def find(cache, say):
+        raise ServerNotFound("Redis was not found.")
+
+    monkeypatch.setattr(verify, "find_redis", find)
+    assert verify.main(["test"]) == 1
+    assert "FAILED: Redis was not found." in capsys.readouterr().err
+    assert became == []
+
+
+@pytest.mark.parametrize("faulty", ["ruff check", "ruff format --check"])
+def test_a_fault_that_ruff_finds_fails_the_check(bare, became, monkeypatch, capsys, faulty):
+    monkeypatch.setattr(verify.subprocess, "call", lambda command: " ".join(command[2:]) == faulty)
+    assert verify.main(["check"]) == 1
+    assert f"`{faulty}` found faults" in capsys.readouterr().err
+    assert became == []
