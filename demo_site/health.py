@@ -58,7 +58,7 @@ def config_state(live: Live, in_force: InForce) -> dict[str, Any]:
         "index": in_force.loaded.index,
         "loaded_at": loaded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "age_seconds": round((datetime.now(UTC) - loaded_at).total_seconds(), 3),
-        "reason": status.reason,
+        "reason": status.explanation,
         "rejected": rejected and {"index": rejected.index, "faults": list(rejected.faults)},
     }
 

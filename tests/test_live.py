@@ -181,7 +181,7 @@ def test_deleted_key_is_stale_and_does_not_spin(start, proxy, consul, redis, con
     _, workers = start(proxy)
     consul.delete(config_key)
     for state in workers.wait_state("stale", bound=10):
-        assert "deleted" in state["reason"]
+        assert re.fullmatch(r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC: .* was deleted", state["reason"])
     asked, began = f"GET /v1/kv/{config_key}".encode(), time.monotonic()
     before = proxy.seen.count(asked)
     for number in range(30):

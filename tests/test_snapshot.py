@@ -205,6 +205,8 @@ def test_site_serves_on_the_snapshot_says_so_and_goes_over_to_consul(outage, pat
     assert (config["state"], config["index"]) == ("snapshot", consul.index(config_key))
     assert config["reason"].startswith("running on a snapshot of 20")
     site.wait_logged("running on a snapshot of 20")
+    rows = {row["setting"]: row for row in json.loads(site.command("effective_config", "--format", "json").stdout)}
+    assert rows["document"]["value"].startswith("snapshot: running on a snapshot of 20")
     consul.put(config_key, document(redis, "after the outage"))
     proxy.pass_through()
     wait_until(lambda: site.get("/").text.startswith("after the outage!"), 30, "Consul's value to be served")

@@ -94,7 +94,7 @@ def _state_row(live: Live) -> Row:
     if error:
         return Row("document", f"{error.condition}: {error}", _source(live), None, "start-up")
     loaded = live.in_force.loaded
-    return Row("document", live.status.state, loaded.origin, _time(loaded.loaded_at), "CACHES, SHOW_MESSAGE")
+    return Row("document", str(live.status), loaded.origin, _time(loaded.loaded_at), "CACHES, SHOW_MESSAGE")
 
 
 def _source(live: Live) -> str:

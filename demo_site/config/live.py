@@ -52,6 +52,15 @@ class Status:
     rejected: Rejected | None = None
     since: datetime = field(default_factory=_now)
 
+    @property
+    def explanation(self) -> str | None:
+        """`reason`, and for a stale configuration since when; `None` when there is nothing to explain."""
+        is_stale = self.state == "stale"
+        return f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}" if is_stale else self.reason
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.explanation}" if self.explanation else self.state
+
 
 class InForce:
     """One configuration as a whole: the document, where it came from, and the Redis client that goes with it."""
