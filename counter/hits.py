@@ -32,15 +32,19 @@ class CountingFailed(Exception):
 
 
 class _Resting(RedisError):
-    """Redis was out of reach a moment ago and is not asked now."""
+    """Redis was out of reach a moment ago, or keeps others waiting: it is not asked now."""
 
 
 def count() -> Hit:
     """Count one page view. Raises `CountingFailed`, within a second."""
     try:
-        if _breaker_of(settings.CONFIGURATION.in_force.client).rests:
+        if _breaker_of(settings.CONFIGURATION.in_force.client).turns_away(len(_waiting)):
             raise CommitFailed from _Resting()
-        number, message = _commits.take()
+        _waiting.append(None)
+        try:
+            number, message = _commits.take()
+        finally:
+            _waiting.pop()
     except CommitFailed as error:
         if isinstance(error.__cause__, RedisError):
             metrics.FAILURES.inc(_kind(error.__cause__))
@@ -84,6 +88,7 @@ def _kind(error: BaseException) -> str:
 
 
 _commits = GroupCommit(_increment)
+_waiting: list[None] = []  # one for each caller: adding to a list and taking from it need no lock
 _guarded: tuple[Any, Breaker] = (None, Breaker())
 
 

@@ -91,9 +91,9 @@ def test_breaker_admits_everyone_until_a_call_hangs():
     breaker = Breaker()
     assert breaker.failed(opens=False) is True
     assert breaker.failed(opens=False) is False
-    assert breaker.admits() and not breaker.rests
+    assert breaker.admits() and not breaker.turns_away(waiting=100)
     breaker.failed(opens=True)
-    assert breaker.rests and not breaker.admits()
+    assert breaker.turns_away(waiting=0) and not breaker.admits()
 
 
 def test_breaker_admits_one_trial_after_each_rest():
@@ -111,6 +111,16 @@ def test_breaker_closes_with_a_success_and_tells_how_long_it_was():
     breaker.failed(opens=True)
     assert breaker.succeeded() >= 0
     assert breaker.admits() and breaker.succeeded() is None
+
+
+def test_breaker_turns_away_who_would_wait_behind_others_for_a_call_that_takes_long():
+    breaker = Breaker()
+    assert breaker.admits()
+    assert not breaker.turns_away(waiting=8), "a call may take its time"
+    time.sleep(0.25)
+    assert [breaker.turns_away(waiting) for waiting in (1, 3, 4, 8)] == [False, False, True, True]
+    breaker.succeeded()
+    assert not breaker.turns_away(waiting=8)
 
 
 def test_breaker_admits_one_of_many_threads():
