@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import translation
 from django.views.decorators.http import require_safe
 
 from . import hits
@@ -16,6 +17,7 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 )
+_OUT_OF_REACH = translation.gettext_noop("The counter is out of reach. Please try again in a moment.")
 
 
 @require_safe
@@ -26,15 +28,13 @@ def index(request: HttpRequest) -> HttpResponse:
     try:
         hit = hits.count()
     except hits.CountingFailed:
-        return _answer(request, "The counter is out of reach. Please try again in a moment.", status=503)
+        return _answer(request, _OUT_OF_REACH, status=503)
     return _answer(request, f"{hit.message}! I have been seen {hit.number} times.")
 
 
 def _answer(request: HttpRequest, sentence: str, status: int = 200) -> HttpResponse:
     if "text/html" in request.META.get("HTTP_ACCEPT", ""):
-        context = {"sentence": sentence, "style": _STYLE, "failed": status != 200}
-        response = render(request, "counter/index.html", context, status=status)
-        response["Content-Security-Policy"] = _POLICY
+        response = _page(request, sentence, status)
     else:
         line = f"{sentence}\n" if sentence else ""
         response = HttpResponse(line, content_type="text/plain; charset=utf-8", status=status)
@@ -45,4 +45,15 @@ def _answer(request: HttpRequest, sentence: str, status: int = 200) -> HttpRespo
     response["X-Content-Type-Options"] = "nosniff"
     if status == 503:
         response["Retry-After"] = "1"
+    return response
+
+
+def _page(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
+    """The page in the visitor's language; the counted sentence is the same in all."""
+    # Here and not in a middleware, which would look for a language where a line of text is the answer.
+    with translation.override(translation.get_language_from_request(request)):
+        shown = translation.gettext(sentence) if sentence == _OUT_OF_REACH else sentence
+        context = {"sentence": shown, "style": _STYLE, "failed": status != 200}
+        response = render(request, "counter/index.html", context, status=status)
+    response["Content-Security-Policy"] = _POLICY
     return response
