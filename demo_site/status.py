@@ -98,7 +98,8 @@ def _document(live: Live) -> Line:
     origin = localized(loaded.origin)
     if state.state in ("current", "file"):
         return Line("Document", "good", f"{localized(state.state)}; {origin}", since=state.since)
-    text = f"{localized(state.state)}: {localized(state.reason or '')}; {_('in force')}: {origin}"
+    known = {"state": localized(state.state), "why": localized(state.reason or ""), "origin": origin}
+    text = _("%(state)s: %(why)s; in force: %(origin)s") % known
     remedies = {
         "rejected": _("Correct the document or roll it back; the value in force stays until a good one comes."),
         "stale": _("See Consul. The value in force stays until the document can be read again."),

@@ -70,6 +70,10 @@ _SENTENCES = (
     _Sentence(r"file (?P<path>.+)", gettext_noop("file %(path)s")),
     _Sentence(r"default", gettext_noop("default")),
     _Sentence(r"environment", gettext_noop("environment")),
+    _Sentence(r"gunicorn bind (?P<place>.+)", gettext_noop("gunicorn bind %(place)s")),
+    _Sentence(r"rejected: (?P<why>.*)", gettext_noop("rejected: %(why)s")),
+    _Sentence(r"stale: (?P<why>.*)", gettext_noop("stale: %(why)s")),
+    _Sentence(r"snapshot: (?P<why>.*)", gettext_noop("snapshot: %(why)s")),
     _Sentence(r"not loaded", gettext_noop("not loaded")),
     _Sentence(r"passing", gettext_noop("passing")),
     _Sentence(r"warning", gettext_noop("warning")),
@@ -105,12 +109,17 @@ def localized(text: str) -> str:
         if found := re.fullmatch(sentence.pattern, text, re.DOTALL):
             groups = found.groupdict()
             if "why" in groups:
-                groups["why"] = "; ".join(map(_part, groups["why"].split("; ")))
+                groups["why"] = _inner(groups["why"])
             return gettext(sentence.text) % groups if groups else gettext(sentence.text)
     return text
 
 
+def _inner(text: str) -> str:
+    """What stands inside of a sentence: one of its own, or faults with their paths."""
+    whole = localized(text)
+    return whole if whole != text else "; ".join(map(_part, text.split("; ")))
+
+
 def _part(text: str) -> str:
-    """What stands inside of a sentence: one of its own, or a fault with its path."""
     fault = re.fullmatch(r"([\w.\[\]()]+: )(.*)", text, re.DOTALL)
     return fault[1] + localized(fault[2]) if fault else localized(text)
