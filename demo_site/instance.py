@@ -3,7 +3,6 @@
 import fcntl
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,5 +56,7 @@ def _unnamed_file() -> int:
     """Memory on Linux; elsewhere a file without a name. Either is private and goes with its last process."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("demo_site")
+    import tempfile  # here, because Linux does without
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

@@ -7,22 +7,21 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-
-from . import editing, overview, rollback
 
 VIEW = "demo_site.view_effective_configuration"
 CHANGE = "demo_site.change_configuration"
 ROLL_BACK = "demo_site.roll_back_configuration"
 
-_Page = Callable[..., HttpResponse]
-_PAGES: tuple[tuple[str, str, _Page, str], ...] = (
-    ("", "effective_configuration", overview.show, VIEW),
-    ("status/", "configuration_status", overview.show_status, VIEW),
-    ("edit/", "configuration_edit", editing.edit, CHANGE),
-    ("history/", "configuration_history", rollback.show_history, VIEW),
-    ("history/<str:save_id>/rollback/", "configuration_rollback", rollback.roll_back, ROLL_BACK),
+# Route, name, the function in this package (imported when it is asked for: a start does without), permission.
+_PAGES = (
+    ("", "effective_configuration", "overview.show", VIEW),
+    ("status/", "configuration_status", "overview.show_status", VIEW),
+    ("edit/", "configuration_edit", "editing.edit", CHANGE),
+    ("history/", "configuration_history", "rollback.show_history", VIEW),
+    ("history/<str:save_id>/rollback/", "configuration_rollback", "rollback.roll_back", ROLL_BACK),
 )
 
 
@@ -37,7 +36,7 @@ class DemoAdminSite(admin.AdminSite):
         ]
         return [*pages, *super().get_urls()]
 
-    def _allowed(self, page: _Page, permission: str) -> Callable[..., HttpResponse]:
+    def _allowed(self, page: str, permission: str) -> Callable[..., HttpResponse]:
         """The page for users with the permission, and 403 for others. What is typed stays out of error reports."""
 
         @sensitive_post_parameters()
@@ -45,7 +44,8 @@ class DemoAdminSite(admin.AdminSite):
             if not request.user.has_perm(permission):
                 raise PermissionDenied
             context = self.each_context(request) | {"is_nav_sidebar_enabled": False}  # they need the width
-            return page(request, context, **arguments)
+            answer: HttpResponse = import_string(f"{__package__}.{page}")(request, context, **arguments)
+            return answer
 
         return view
 
