@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dj_database_url
 
-from . import secret_key, startup
+from . import logs, secret_key, startup
 from .config.live import Live
 from .config.source import start
 from .redis_cache import cache_entry
@@ -97,16 +97,24 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {"format": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
+        "request": {"()": "django.utils.log.ServerFormatter", "format": "[{server_time}] {message}", "style": "{"},
+    },
     "filters": {
         # A crash has a traceback; a 503 that a view means to send has none, and would fill the log in an outage.
         "crash": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: any(record.exc_info or ())},
+        "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_worth_a_line},
         "production": {"()": "django.utils.log.RequireDebugFalse"},  # with DEBUG, Django itself prints it
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "requests": {"class": "logging.StreamHandler", "formatter": "request", "filters": ["health_checks"]},
         "crashes": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["crash", "production"]},
     },
     "loggers": {name: {"handlers": ["stderr"], "level": "INFO"} for name in ("demo_site", "counter")}
-    | {"django.request": {"handlers": ["crashes"], "level": "ERROR"}},
+    | {
+        "django.request": {"handlers": ["crashes"], "level": "ERROR"},
+        "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
+    },
 }
