@@ -1,26 +1,26 @@
 """Makes docs/images/: the visitor's page and the admin's, light and dark, of a site that really runs.
 
-After `make test`, which brings all parts: `.venv/bin/python docs/screenshots.py`
+After `make test`, which brings all parts: `.venv/bin/python docs/screenshots.py`. The Chinese one needs a Chinese font.
 """
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "deploy/local"))
 
+from tests.support.admin import AdminSite, Pages, start_admin
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
-from tests.support.documents import document
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
-from tests.support.site import Site
 
 IMAGES = Path(__file__).parent / "images"
-ADMIN = "admin"
-PASSWORD = GUARD.new("admin's password")
 VIEWS_BEFORE = 41  # of other visitors: one view looks like a constant
+KEY = "demo-config"
+WORKERS = 2
 
 
 def main() -> int:
@@ -31,23 +31,40 @@ def main() -> int:
         for scheme in ("light", "dark"):
             _prefer(browser, scheme)
             _take(browser.open(site.url), f"page-{scheme}", 760, 300)
-        browser.log_in(site, ADMIN, PASSWORD)
+        pages = site.log_in(browser, "keeper")
+        pages.edit("The sale starts at noon", show_message="Everything must go", redis_config__redis_db="1").save()
+        shots: dict[str, tuple[Callable[[], Pages], int]] = {
+            "effective-configuration": (pages.open, 1000),
+            "edit": (lambda: pages.edit("The sale is over", show_message="Open from nine to five"), 560),
+            "history": (lambda: pages.open("history/"), 560),
+        }
+        for name, (show, height) in shots.items():
+            show()
+            for scheme in ("light", "dark"):
+                _prefer(browser, scheme)
+                _take(browser, f"{name}-{scheme}", 1200, height)
+        _speak(browser, "zh-CN")
+        pages.open()
         for scheme in ("light", "dark"):
             _prefer(browser, scheme)
-            browser.open(f"{site.url}/admin/effective-configuration/")
-            _take(browser, f"effective-configuration-{scheme}", 1280, 650)
+            _take(browser, f"effective-configuration-zh-{scheme}", 1200, 1000)
     return 1 if GUARD.leaks else 0
 
 
 @contextmanager
-def _running_site() -> Iterator[Site]:
+def _running_site() -> Iterator[AdminSite]:
     with ConsulServer() as consul, RedisServer(GUARD.new("Redis password")) as redis:
-        consul.put("demo-config", document(redis))
-        with closing(Site({"CONSUL_HTTP_ADDR": consul.address, "SERVICE_ID": "mydemo-1"})) as site:
-            site.command("migrate")
-            user = {"DJANGO_SUPERUSER_USERNAME": ADMIN, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-            site.command("createsuperuser", "--noinput", "--email", "admin@example.com", **user)
-            yield site.gunicorn()
+        variables = {"SERVICE_ID": "mydemo-1", "CONSUL_REGISTER": "1"}
+        with closing(start_admin(consul, redis, KEY, **variables)) as site:
+            site.gunicorn(workers=WORKERS)
+            consul.wait_registered("mydemo", passing=True)
+            yield site
+
+
+def _speak(browser: Browser, language: str) -> None:
+    """Ask for this language from now on."""
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"Accept-Language": language}})
 
 
 def _prefer(browser: Browser, scheme: str) -> None:
@@ -59,6 +76,7 @@ def _prefer(browser: Browser, scheme: str) -> None:
 def _take(browser: Browser, name: str, width: int, height: int) -> None:
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    time.sleep(0.3)  # the admin's links fade from one theme's colour to the other's
     browser.screenshot(IMAGES / f"{name}.png")
 
 

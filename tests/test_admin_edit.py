@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.support.admin import PATH, AdminSite
+from tests.support.binaries import PROJECT
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, document
@@ -267,6 +268,20 @@ def test_a_token_without_key_write_turns_the_form_off_and_says_why(admin, browse
         answer = editor.post(editor.form() | {"show_message": "forced", "comment": "x"})
         assert "key:write" in answer
         assert json.loads(guarded_consul.get(admin.key)) == document(redis)
+
+
+def test_the_rights_that_the_readme_shows_suffice_to_save(admin, guarded_consul, redis):
+    readme = (PROJECT / "README.md").read_text()
+    rules = readme[readme.index("### The rights of the token") :].split("```")[1:4:2]
+    guarded_consul.put(admin.key, document(redis))
+    rules = "\n".join(rule.removeprefix("hcl").replace("demo-config", admin.key) for rule in reversed(rules))
+    token = guarded_consul.token(rules.replace(f'key "{admin.key}" {{ policy = "read" }}', ""))
+    variables = {"CONSUL_HTTP_ADDR": guarded_consul.address, "CONSUL_HTTP_TOKEN": token}
+    with AdminSite({**admin.environment, **variables}) as site:
+        site.password = admin.password
+        editor = Editor(site.gunicorn(), "keeper")
+        answer = editor.post(editor.form() | {"show_message": "allowed", "comment": "x"})
+        assert "Saved as ModifyIndex" in answer
 
 
 def test_rights_that_are_taken_away_while_editing_are_told_and_nothing_typed_is_lost(admin, guarded_consul, redis):

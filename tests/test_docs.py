@@ -204,7 +204,7 @@ def test_message_of_a_denied_key_and_the_policy_that_suffices():
 
 
 def test_shown_policy_allows_all_that_the_site_does(redis, new_site):
-    ((_, policy),) = FENCE.findall(section(README, "The rights of the token"))
+    (_, policy), _ = FENCE.findall(section(README, "The rights of the token"))
     with ConsulServer(acl=True) as consul:
         consul.put("demo-config", document(redis))
         token = consul.token(policy)

@@ -1,5 +1,6 @@
 """English and Simplified Chinese: nothing untranslated, and the right language for who asks."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,33 @@ def test_the_compiled_catalog_is_that_of_the_text(app, tmp_path):
     catalog = PROJECT / app / CATALOG
     run("msgfmt", "--check-format", "-o", tmp_path / "made.mo", catalog)
     assert (tmp_path / "made.mo").read_bytes() == catalog.with_suffix(".mo").read_bytes()
+
+
+READMES = [(PROJECT / name).read_text() for name in ("README.md", "README.zh-CN.md")]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^```\w*\n.*?^```$",
+        r"^#+ ",
+        r"^\| `[^|]*` \|(?: `[^|`]*` \|)?",
+        r"^ {4}\S+",
+    ],
+    ids=["examples", "headings", "first columns", "commands and files"],
+)
+def test_the_chinese_readme_has_all_that_the_english_has(pattern):
+    english, chinese = (re.findall(pattern, text, re.MULTILINE | re.DOTALL) for text in READMES)
+    assert chinese == english
+
+
+def test_links_of_the_chinese_readme_lead_somewhere():
+    titles = re.findall(r"^#+ (.*)$", READMES[1], re.MULTILINE)
+    headings = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    for target in re.findall(r"""\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)\"""", READMES[1]):
+        path, _, anchor = "".join(target).partition("#")
+        assert not path or (PROJECT / path).exists()
+        assert not anchor or anchor in headings
 
 
 @pytest.mark.parametrize(
