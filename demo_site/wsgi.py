@@ -5,11 +5,14 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 # What imports make stays: looking for garbage in it again and again is a tenth of the start, and would later copy the
 # pages that the workers share with gunicorn's master.
 gc.disable()
+
+from django.conf import settings  # noqa: E402
 
 from . import metrics  # noqa: E402
 from .handler import SiteHandler  # noqa: E402
@@ -21,10 +24,15 @@ if TYPE_CHECKING:
 # gunicorn's Arbiter.APP_LOAD_ERROR. In a worker it is the one status that ends the master as well; with any other the
 # master would start a new worker for ever.
 _APP_LOAD_ERROR = 4
+_OF_DJANGO_REDIS = ("django_redis.cache", "django_redis.serializers.pickle", "django_redis.compressors.identity")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 try:
     _django = SiteHandler()
+    # What the first request would import. In a worker several threads would, at once and beside the watch, and meet
+    # modules that are half there: a worker that took a dead one's place answered 500 to its first visitors.
+    for module in (settings.ROOT_URLCONF, "demo_site.redis_cache.client", *_OF_DJANGO_REDIS):
+        import_module(module)
 except StartupError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(_APP_LOAD_ERROR)

@@ -4,14 +4,18 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 import requests
 
+from tests.support.binaries import PROJECT
 from tests.support.documents import document
 from tests.support.ports import free_port
+from tests.support.processes import clean_environment
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
@@ -272,6 +276,24 @@ def test_worker_that_ends_after_its_requests_hands_the_value_on(
     assert load.failed == []
     assert {message for message, _ in load.served} == {"in force"}
     assert not before & set(site.worker_pids())
+
+
+def test_workers_import_nothing_of_the_site_when_they_serve(environment):
+    """Several threads that import at once meet modules that are half there: the first visitors would see a 500."""
+    program = """if True:
+        import sys
+        from demo_site.wsgi import application
+        from django.test import RequestFactory
+        before = set(sys.modules)
+        for path in ("/", "/livez", "/readyz", "/metrics"):
+            application(RequestFactory().get(path).environ, lambda *_: None)
+        new = {name.partition(".")[0] for name in set(sys.modules) - before}
+        print(sorted(new & {"demo_site", "counter", "redis", "django_redis"}))
+    """
+    command = [sys.executable, "-c", program]
+    variables = {**clean_environment(PROJECT), **environment, "DJANGO_SECRET_KEY": GUARD.new("DJANGO_SECRET_KEY")}
+    result = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
 
 
 # What it leaves behind.
