@@ -4,17 +4,22 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "deploy/local")]
 
 from bench import chart, costs, report, throughput  # noqa: E402
-from bench.parts import backends  # noqa: E402
+from bench.parts import PYTHON, backends  # noqa: E402
 
+_VERSIONS = """
+import json, sys
+from importlib.metadata import version
+print(json.dumps({name: version(name) for name in sys.argv[1:]}))
+"""
 RESULTS = PROJECT / "bench/results.json"
 CHART = PROJECT / "docs/images/performance.svg"
 
@@ -63,7 +68,7 @@ def _machine() -> dict:
         "processors": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
+        "packages": json.loads(subprocess.check_output([PYTHON, "-c", _VERSIONS, *packages])),
         "load_average": round(os.getloadavg()[0], 2),
     }
 
