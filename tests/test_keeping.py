@@ -187,18 +187,22 @@ def test_one_worker_keeps_and_another_takes_over(new_member, new_proxy, consul):
     site = new_member(CONSUL_HTTP_ADDR=proxy.address)
     site.gunicorn(workers=4)
     seconds_until_passing(consul)
-    for _ in range(2):
-        [keeper] = {line.split("[")[1].split("]")[0] for line in _registered_lines(site)[-1:]}
+    for count in (1, 2):
+        lines = wait_until(lambda: _registered_lines(site, count), 30, f"{count} registrations in the log")  # noqa: B023
+        keeper = lines[-1].split("[")[1].split("]")[0]
         os.kill(int(keeper), signal.SIGKILL)
         before = registrations(proxy)
         consul.deregister_all()
         assert seconds_until_passing(consul) < REPAIR_SECONDS + 1
         assert registrations(proxy) == before + 1
-    assert len({line.split("[")[1] for line in _registered_lines(site)}) == 3
+    lines = wait_until(lambda: _registered_lines(site, 3), 30, "3 registrations in the log")
+    assert len({line.split("[")[1] for line in lines}) == 3
 
 
-def _registered_lines(site):
-    return [line for line in site.log().splitlines() if "INFO demo_site.registration.keep: Registered" in line]
+def _registered_lines(site, count):
+    """The lines of the registrations, once there are `count` of them: the log may come after the fact."""
+    lines = [line for line in site.log().splitlines() if "INFO demo_site.registration.keep: Registered" in line]
+    return lines if len(lines) >= count else None
 
 
 def test_registration_stays_while_the_workers_are_killed(member, consul):
