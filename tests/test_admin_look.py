@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import time
 
 import pytest
@@ -206,3 +207,23 @@ def test_a_worker_that_runs_what_it_should_not_is_told_with_its_reason(pages, ad
             assert reason in shown
     finally:
         consul.delete(f"{admin.key}.workers/elsewhere?recurse")
+
+
+def test_the_page_of_500_workers_takes_less_than_three_times_that_of_5(admin, consul):
+    session = admin.session("viewer")
+    said = {"started_at": "2026-01-01T00:00:00Z", "seen_at": "2026-01-01T00:00:00Z", "workers": 8, "index": 7}
+
+    def median_seconds():
+        asked = [session.get(admin.url + PATH, timeout=60).elapsed.total_seconds() for _ in range(15)]
+        return statistics.median(asked)
+
+    try:
+        for pid in range(3):  # beside the two of the site itself
+            consul.put(f"{admin.key}.workers/few/{pid}", said | {"state": "current"})
+        few = median_seconds()
+        for pid in range(495):
+            consul.put(f"{admin.key}.workers/many-{pid // 8}/{pid}", said | {"state": "current"})
+        assert median_seconds() < 3 * few
+    finally:
+        for name in ("few", "many"):
+            consul.delete(f"{admin.key}.workers/{name}?recurse")

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from ..fleet.worker import Worker
 from ..wording import localized
@@ -39,3 +41,15 @@ def current_ones(workers: Iterable[Worker]) -> list[tuple[int | None, list[Worke
         if worker.good:
             found[worker.index].append(worker)
     return list(found.items())
+
+
+@register.filter
+def items(workers: Iterable[Worker]) -> str:
+    """The workers as items of a list. Made here because a template takes five times as long, and there may be 500."""
+    text = gettext("pid %(pid)s, started %(time)s")
+    return SafeString("".join(_item(worker, text) for worker in workers))
+
+
+def _item(worker: Worker, text: str) -> str:
+    shown = text % {"pid": worker.pid, "time": f"{worker.started_at[:19].replace('T', ' ')} UTC"}
+    return f'<li data-worker="{worker.pid:d}" data-state="{escape(worker.state)}">{escape(shown)}</li>'
