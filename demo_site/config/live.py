@@ -3,8 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,50 +16,12 @@ from .document import DocumentInvalid
 from .kept import Kept
 from .loaded import Loaded, loaded
 from .source import Start
+from .state import Rejected, Status, now, running_on
 
 if TYPE_CHECKING:
     from redis import Redis
 
-_MOST_FAULTS = 5  # of one document, in a sentence; all of them are in `rejected`
-
 logger = logging.getLogger(__name__)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A newer document that did not take effect: its index and why. `transient`: its Redis may yet answer."""
-
-    index: int
-    faults: tuple[str, ...]
-    transient: bool
-    raw: bytes = field(repr=False)
-
-    def is_of(self, entry: Entry) -> bool:
-        """Whether `entry` is the very document that was rejected."""
-        return (self.index, self.raw) == (entry.modify_index, entry.value)
-
-
-@dataclass(frozen=True)
-class Status:
-    """`state` is one of current, rejected, stale, snapshot, file; `reason` says why it is not current."""
-
-    state: str
-    reason: str | None = None
-    rejected: Rejected | None = None
-    since: datetime = field(default_factory=_now)
-
-    @property
-    def explanation(self) -> str | None:
-        """`reason`, and for a stale configuration since when; `None` when there is nothing to explain."""
-        is_stale = self.state == "stale"
-        return f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}" if is_stale else self.reason
-
-    def __str__(self) -> str:
-        return f"{self.state}: {self.explanation}" if self.explanation else self.state
 
 
 class InForce:
@@ -100,7 +62,7 @@ class Live:
     @staticmethod
     def _initial_status(value: Loaded) -> Status:
         if value.kind == "snapshot":
-            return Status("snapshot", _running_on(value))
+            return Status("snapshot", running_on(value))
         return Status("file" if value.kind == "file" else "current")
 
     @property
@@ -136,12 +98,12 @@ class Live:
 
     def offer(self, entry: Entry) -> None:
         """Put the entry's document in force if it is another one, valid, and its Redis answers; else reject it."""
-        self.last_contact = _now()
+        self.last_contact = now()
         rejected = self.status.rejected
         if self._has_in_force(entry):
             self._confirm()
         elif rejected and not rejected.transient and rejected.is_of(entry):
-            self._become(Status("rejected", _why(rejected), rejected))
+            self._become(Status("rejected", rejected.reason, rejected))
         else:
             self._judge(entry)
 
@@ -155,11 +117,11 @@ class Live:
 
     def lose_key(self, reason: str) -> None:
         """Consul answers, but the key is gone: what is in force stays."""
-        self.last_contact = _now()
+        self.last_contact = now()
         self._catch_up()
         value = self.in_force.loaded
         is_snapshot = value.kind == "snapshot"
-        self._become(Status("snapshot", f"{_running_on(value)}; {reason}") if is_snapshot else Status("stale", reason))
+        self._become(Status("snapshot", f"{running_on(value)}; {reason}") if is_snapshot else Status("stale", reason))
 
     def _judge(self, entry: Entry) -> None:
         try:
@@ -208,7 +170,7 @@ class Live:
         if rejected != self.status.rejected:
             self.rejections += 1
             metrics.REJECTED.inc()
-        return self._become(Status("rejected", _why(rejected), rejected))
+        return self._become(Status("rejected", rejected.reason, rejected))
 
     def _has_in_force(self, entry: Entry) -> bool:
         value = self.in_force.loaded
@@ -223,7 +185,7 @@ class Live:
         old = self.status
         if (status.state, status.reason, status.rejected) == (old.state, old.reason, old.rejected):
             return
-        self.status = replace(status, since=old.since if status.state == old.state else _now())
+        self.status = replace(status, since=old.since if status.state == old.state else now())
         origin = self.in_force.loaded.origin
         if status.state == "current":
             logger.info("The configuration is no longer %s", old.state)
@@ -234,13 +196,3 @@ class Live:
     def _tell(self) -> None:
         for listener in self.listeners:
             listener()
-
-
-def _running_on(value: Loaded) -> str:
-    return f"running on a snapshot of {value.loaded_at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _why(rejected: Rejected) -> str:
-    more = len(rejected.faults) - _MOST_FAULTS
-    shown = "; ".join(rejected.faults[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
-    return f"the document at index {rejected.index} was rejected: {shown}"
