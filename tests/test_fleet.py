@@ -49,10 +49,16 @@ def pids(consul, config_key, name):
 
 
 def wait_published(consul, config_key, site, bound=30):
-    """Wait until all workers of the site, and no others, are shown; return them by pid."""
+    """Wait until all workers that the site should have, and no others, are shown; return them by pid."""
     name = site.environment["SERVICE_ID"]
-    wait_until(lambda: set(site.worker_pids()) == (pids(consul, config_key, name) or None), bound, f"{name}'s workers")
-    return sorted(fleet(consul, config_key)[name].workers, key=lambda worker: worker.pid)
+
+    def complete():
+        instance = fleet(consul, config_key).get(name)
+        shown = sorted(instance.workers, key=lambda worker: worker.pid) if instance else []
+        is_complete = [worker.pid for worker in shown] == sorted(site.worker_pids())
+        return shown if is_complete and all(worker.workers == len(shown) for worker in shown) else None
+
+    return wait_until(complete, bound, f"{name}'s workers")
 
 
 def consul_sessions(consul, name):
