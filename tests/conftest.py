@@ -22,7 +22,13 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(scope="session", autouse=True)
 def _ended_from_outside():
-    """SIGTERM stops the servers too, as Ctrl-C does."""
+    """SIGTERM stops the servers too, as Ctrl-C does.
+
+    Who runs the tests in the background may have them ignore SIGINT and SIGHUP, and what they start would inherit that.
+    """
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, default)
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
     yield
     signal.signal(signal.SIGTERM, before)

@@ -272,10 +272,11 @@ def test_worker_that_ends_after_its_requests_hands_the_value_on(
     wait_until(both_have_it, message="both workers to have the value")
     proxy.refuse()
     with Load(site, clients=4) as load:
-        wait_until(lambda: len(load.served) > 600, 60, "600 pages")
+        wait_until(lambda: not before & set(site.worker_pids()), 120, "the replacement of both workers")
+        pages = len(load.served)
+        wait_until(lambda: len(load.served) > pages + 100, 60, "100 pages more")
     assert load.failed == []
     assert {message for message, _ in load.served} == {"in force"}
-    assert not before & set(site.worker_pids())
 
 
 def test_workers_import_nothing_of_the_site_when_they_serve(environment):

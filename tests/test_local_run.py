@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import stat
@@ -179,21 +180,26 @@ class Terminal:
         )
         os.close(slave)
         self.text = b""
+        self._closing = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         wait_until(lambda: b"\n  Stop " in self.text, bound=60, message="the four lines")
 
     def _read(self):
-        try:
-            while content := os.read(self._master, 4096):
-                self.text += content
-        except OSError:
-            return
+        """Never blocks in `read`: a terminal that is being read stays open, whoever closes it."""
+        while not self._closing.is_set():
+            if select.select([self._master], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self._master, 4096)
+                except OSError:
+                    return
 
     def type(self, keys):
         os.write(self._master, keys)
 
     def close(self):
+        self._closing.set()
+        self._reader.join()
         os.close(self._master)
 
     def wait(self):
