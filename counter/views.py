@@ -36,7 +36,7 @@ def _answer(request: HttpRequest, sentence: str, status: int = 200) -> HttpRespo
     if "text/html" in request.META.get("HTTP_ACCEPT", ""):
         response = _page(request, sentence, status)
     else:
-        line = f"{sentence}\n" if sentence else ""
+        line = f"{sentence}\n".encode() if sentence else b""
         response = HttpResponse(line, content_type="text/plain; charset=utf-8", status=status)
     if request.method == "GET":
         response["Content-Length"] = len(response.content)

@@ -7,9 +7,9 @@ class DemoSiteConfig(AppConfig):
     verbose_name = "Configuration"
 
     def ready(self) -> None:
-        from .handler import confine_database_receivers
+        from .handler import confine_receivers
 
-        confine_database_receivers()
+        confine_receivers()
 
 
 class DemoAdminConfig(AdminConfig):
