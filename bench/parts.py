@@ -101,6 +101,7 @@ class Server(ServerProcess):
         self.environment = backends.environment(kind, self.directory)
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.headers["Connection"] = "close"  # a kept one may be closed by the server just when it is used
 
     def ready(self) -> "Server":
         """Wait until it answers."""
