@@ -39,6 +39,23 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
     size.remember(new_value)
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """In the master, which knows the others: the CPU that a new worker keeps to."""
+    from demo_site import affinity
+
+    worker.cpu = None
+    if os.environ.get("GUNICORN_CPU_AFFINITY") != "off":
+        taken = [getattr(other, "cpu", None) for other in server.WORKERS.values()]
+        worker.cpu = affinity.choose(server.num_workers, taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In the worker, before it has threads."""
+    from demo_site import affinity
+
+    affinity.keep_to(worker.cpu)
+
+
 def post_worker_init(worker: Any) -> None:
     """What runs beside the requests: in the worker, because threads do not survive a fork."""
     from demo_site import serving
