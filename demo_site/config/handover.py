@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..instance import SharedMemory
 from .document import MAX_BYTES
-from .loaded import Loaded, loaded
+from .loaded import Stored
 
 # Two slots, written in turn: a writer that is killed half way leaves the other one whole. Each holds a sequence number,
 # the lengths of its two parts, a checksum of all, then the parts: where the document came from, and its bytes.
@@ -26,7 +26,7 @@ class Handover:
         self._memory = SharedMemory(2 * _SLOT)
         self.locked = self._memory.locked
 
-    def write(self, value: Loaded) -> None:
+    def write(self, value: Stored) -> None:
         """Keep `value` as the one in force."""
         origin = json.dumps([value.kind, value.place, value.index, value.loaded_at.isoformat()]).encode()
         content = origin + value.raw
@@ -37,17 +37,17 @@ class Handover:
         facts = _FACTS.pack(sequence, len(origin), len(value.raw))
         self._memory.data[slot:body] = facts + _CHECKSUM.pack(_checksum(facts, content))
 
-    def read(self) -> Loaded | None:
-        """The value in force, or None when none was written yet."""
+    def read(self) -> Stored | None:
+        """The value in force, or None when none was written yet. Not parsed: a lock should not be held so long."""
         return self._newest()[1]
 
-    def _newest(self) -> tuple[int, Loaded | None]:
+    def _newest(self) -> tuple[int, Stored | None]:
         whole = [slot for slot in map(self._slot, (0, _SLOT)) if slot is not None]
         if not whole:
             return 0, None
         sequence, origin, raw = max(whole)
         kind, place, index, loaded_at = json.loads(origin)
-        return sequence, loaded(raw, kind, place, index, datetime.fromisoformat(loaded_at))
+        return sequence, Stored(raw, kind, place, index, datetime.fromisoformat(loaded_at))
 
     def _slot(self, start: int) -> tuple[int, bytes, bytes] | None:
         body = start + _HEADER_SIZE

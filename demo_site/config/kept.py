@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import snapshot
 from .handover import Handover
-from .loaded import Loaded
+from .loaded import Loaded, loaded
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ class Kept:
     def read(self) -> Loaded | None:
         """The value that the instance has in force."""
         with self._handover.locked():
-            return self._handover.read()
+            kept = self._handover.read()
+        return loaded(kept.raw, kept.kind, kept.place, kept.index, kept.loaded_at) if kept else None
 
     def keep(self, value: Loaded) -> None:
         """Keep `value`, unless another process has kept it already, or one that was loaded later."""

@@ -140,9 +140,9 @@ class Live:
 
     def _swap(self, new: InForce) -> None:
         self._replace(new)
+        logger.info("Put in force: %s", new.loaded.origin)
         self._kept.keep(new.loaded)
         self._become(Status("current"))
-        logger.info("Put in force: %s", new.loaded.origin)
         self._tell()
 
     def _replace(self, new: InForce) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from demo_site.config.document import parse
 from demo_site.config.handover import Handover
 from demo_site.config.loaded import loaded
 from tests.support.documents import SMALLEST, raw
@@ -26,12 +27,10 @@ def document(writer, number):
 
 
 def is_whole(value):
-    _, _, length, filler = value.document.show_message.split(":")
-    return value.kind == "consul" and len(filler) == int(length) and value.raw == document_again(value)
-
-
-def document_again(value):
-    return raw(SMALLEST | {"show_message": value.document.show_message})
+    message = parse(value.raw).show_message
+    _, _, length, filler = message.split(":")
+    again = raw(SMALLEST | {"show_message": message})
+    return value.kind == "consul" and len(filler) == int(length) and value.raw == again
 
 
 def write_for_ever(handover, writer):
@@ -55,6 +54,15 @@ def fork_writer(handover, writer):
 def storm(kills):
     handover = Handover()
     writers = {number: fork_writer(handover, number) for number in range(WRITERS)}
+    try:
+        return kill_writers(handover, writers, kills)
+    finally:
+        for pid in writers.values():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def kill_writers(handover, writers, kills):
     readings = torn = lost = 0
     for number in range(kills):
         time.sleep(random.uniform(0, 0.004))  # noqa: S311 (no secret)
@@ -67,9 +75,6 @@ def storm(kills):
         torn += value is not None and not is_whole(value)
         lost += value is None and number > 50
         writers[victim] = fork_writer(handover, victim)
-    for pid in writers.values():
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
     return {"killed": kills, "readings": readings, "torn": torn, "lost": lost}
 
 
