@@ -18,8 +18,9 @@ TTL_SECONDS = sessions.LEAST_TTL_SECONDS
 GONE_SECONDS = 2 * TTL_SECONDS  # Consul ends a session so long after its last renewal, at the latest
 RENEW_SECONDS = TTL_SECONDS / 2
 RENEWALS_PER_LOOK = 12  # once a minute: is the key still there?
-# Lets the change itself reach every worker first, and makes one write of several changes that come together.
-SETTLE_SECONDS = 0.05
+# Lets the change itself reach every worker first, makes one write of several changes that come together, and keeps the
+# workers from writing all at once.
+LEAST_SETTLE_SECONDS, MOST_SETTLE_SECONDS = 0.2, 0.5
 # The watch asks a failing Consul as well: together they stay below one request a second.
 LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 4.0, 8.0
 DENIED_SECONDS = 60.0  # rights come by hand
@@ -91,7 +92,7 @@ class Publisher:
         if self.trouble:
             time.sleep(pause)
         elif self._changed.wait(pause):
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(random.uniform(LEAST_SETTLE_SECONDS, MOST_SETTLE_SECONDS))  # noqa: S311 (no secret)
         self._changed.clear()
 
     def _step(self, client: Client) -> None:
