@@ -1,7 +1,7 @@
 """Many callers at once take numbers of one counter, whose commits fail or are cut off every now and then.
 
-`python -m tests.support.group_commit_storm` does it with gevent's greenlets: a program of its own, because gevent has to
-patch what is imported later. Prints as JSON what `storm` returns.
+`python -m tests.support.group_commit_storm` does it with gevent's greenlets: a program of its own, because gevent has
+to patch what is imported later. Prints as JSON what `storm` returns.
 """
 
 import json
