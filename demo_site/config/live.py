@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from .. import metrics
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
+from ..fleet import size
 from ..redis_cache.lazy import LazyClient
 from .document import DocumentInvalid
 from .kept import Kept
@@ -20,6 +22,10 @@ from .state import Rejected, Status, now, running_on
 
 if TYPE_CHECKING:
     from redis import Redis
+
+# After a change, for each worker of the instance: what the first ones still have to do, and their next questions, would
+# compete with the answers that the last ones wait for.
+PAUSE_SECONDS = 0.0005
 
 logger = logging.getLogger(__name__)
 
@@ -141,8 +147,9 @@ class Live:
     def _swap(self, new: InForce) -> None:
         self._replace(new)
         logger.info("Put in force: %s", new.loaded.origin)
-        self._kept.keep(new.loaded)
         self._become(Status("current"))
+        time.sleep(PAUSE_SECONDS * size.workers())
+        self._kept.keep(new.loaded)
         self._tell()
 
     def _replace(self, new: InForce) -> None:

@@ -162,6 +162,8 @@ class _Transport(consul.base.HTTPClient):
                 raise self._garbled(f"more than {_MAX_ANSWER_BYTES} bytes")
             if time.monotonic() > deadline:
                 raise TimeoutError
+            if response.length_remaining == 0:
+                break
         return bytes(body)
 
     def _token_header(self) -> dict[str, str]:
