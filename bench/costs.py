@@ -4,7 +4,9 @@ import re
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import psutil
 
@@ -59,23 +61,29 @@ def memory(parts: Backends, workers: int = 2) -> dict:
 
 
 def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
-    """CPU share of an idle worker in percent, and its requests to Consul per hour, by what they are for."""
+    """CPU share of an idle worker in percent, and its requests to Consul per hour, by what they are for.
+
+    Those that follow the key are few: their rate comes from the time between them, not from how many there were.
+    """
+    following: list[float] = []  # when each was seen
     with (
         Proxy(parts.consul.http_port) as proxy,
         Server("site", parts, "--workers", str(workers), consul=proxy.address) as server,
     ):
         server.ready()
         time.sleep(3)  # the first questions belong to the start
-        seen, before = len(proxy.seen), _cpu(server)
-        time.sleep(seconds)
-        used = (_cpu(server) - before) / workers / seconds * 100
-        lines = re.findall(rb"(?:GET|PUT|POST|DELETE) (/v1/\S+) HTTP/1.1\r\n", bytes(proxy.seen[seen:]))
-    following = sum(re.match(rf"/v1/kv/{KEY}(\?|$)".encode(), line) is not None for line in lines)
-    per_hour = 3600 / seconds / workers
+        seen, before, began = len(proxy.seen), _cpu(server), time.monotonic()
+        while (now := time.monotonic()) < began + seconds:
+            lines = re.findall(rb"(?:GET|PUT|POST|DELETE) (/v1/\S+) HTTP/1.1\r\n", bytes(proxy.seen[seen:]))
+            asked = sum(re.match(rf"/v1/kv/{KEY}(\?|$)".encode(), line) is not None for line in lines)
+            following += [now] * (asked - len(following))
+            time.sleep(0.5)
+        used = (_cpu(server) - before) / workers / (time.monotonic() - began) * 100
+    between = statistics.mean(following[-workers:]) - statistics.mean(following[:workers])
     return {
         "cpu_percent": used,
-        "following_per_hour": following * per_hour,
-        "publishing_per_hour": (len(lines) - following) * per_hour,
+        "following_per_hour": (len(following) / workers - 1) / between * 3600,
+        "publishing_per_hour": (len(lines) - len(following)) / workers / seconds * 3600,
         "seconds": seconds,
     }
 
@@ -83,22 +91,32 @@ def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
 def propagation(parts: Backends, counts: list[int], changes: int) -> dict:
     """For each number of workers: milliseconds from sending the PUT until every worker has the new value in force.
 
-    Also the CPU milliseconds per worker and change, publishing the new state included. The workers' own log lines,
-    which have milliseconds, tell when.
+    Also the CPU milliseconds per worker and change, publishing the new state included, without what the same workers
+    use while they idle. The workers' own log lines, which have milliseconds, tell when.
     """
     results = {}
     for count in counts:
         with Server("site", parts, "--workers", str(count), "--threads", "1", "--worker-class", "gthread") as server:
             wait_until(lambda: len(_workers(server)) == count, 120, "all workers")  # noqa: B023
             server.ready()
+            _delay(parts, server, count, f"warm up {count}")
             time.sleep(2 + count / 16)
-            before, delays = _cpu(server), []
-            for number in range(changes):
-                delays.append(_delay(parts, server, count, f"change {number} of {count}"))
-                time.sleep(0.5 + count / 64)  # so that publishing one change does not disturb the next
-            cpu = (_cpu(server) - before) / count / changes * 1000
+            idle = _cpu_while(server, lambda: time.sleep(10)) / 10
+            delays: list[float] = []
+
+            def change_all() -> None:
+                for number in range(changes):
+                    delays.append(_delay(parts, server, count, f"change {number} of {count}"))  # noqa: B023
+                    time.sleep(1 + count / 64)  # noqa: B023 (publishing one change must not disturb the next)
+
+            began = time.monotonic()
+            used = _cpu_while(server, change_all) - idle * (time.monotonic() - began)
         delays.sort()
-        results[str(count)] = {"p50_ms": statistics.median(delays), "max_ms": delays[-1], "cpu_ms": cpu}
+        results[str(count)] = {
+            "p50_ms": statistics.median(delays),
+            "max_ms": delays[-1],
+            "cpu_ms": used / count / changes * 1000,
+        }
     parts.put()
     return results
 
@@ -164,5 +182,14 @@ def _tree(server: Server) -> list[psutil.Process]:
     return [psutil.Process(server.pid), *_workers(server)]
 
 
+def _cpu_while(server: Server, work: Callable[[], object]) -> float:
+    """CPU seconds that the workers use while `work` runs."""
+    before = _cpu(server)
+    work()
+    return _cpu(server) - before
+
+
 def _cpu(server: Server) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in _workers(server))
+    """CPU seconds of the workers so far, by the scheduler's own clock: `times` has steps of 10 ms."""
+    threads = [thread for process in _workers(server) for thread in Path(f"/proc/{process.pid}/task").iterdir()]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9

@@ -49,7 +49,7 @@ def _costs(parts, quick: bool) -> dict:
     return {
         "start_up": _told("start-up", costs.start_up(parts, 3 if quick else 7)),
         "memory": _told("memory", costs.memory(parts)),
-        "idle": _told("idle", costs.idle(parts, 20 if quick else 180)),
+        "idle": _told("idle", costs.idle(parts, 130 if quick else 260)),
         "propagation": _told("propagation", costs.propagation(parts, [1, 4, 16, 64], 5 if quick else 20)),
         "swap": _told("swap", costs.swap(parts, 5 if quick else 20)),
         "admin_page": _told("admin page", costs.admin_page(parts, 5 if quick else 20)),
