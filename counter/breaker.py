@@ -26,8 +26,8 @@ class Breaker:
     def turns_away(self, waiting: int) -> bool:
         """Whether a caller should not even wait, with so many waiting already. Asking claims nothing."""
         next_trial, since = self._next_trial, self._calling_since
-        if next_trial is not None:
-            return time.monotonic() < next_trial
+        if next_trial is not None and time.monotonic() < next_trial:
+            return True
         return waiting >= MOST_WAITING and since is not None and time.monotonic() > since + PATIENCE_SECONDS
 
     def admits(self) -> bool:

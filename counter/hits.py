@@ -46,8 +46,8 @@ def count() -> Hit:
         finally:
             _waiting.pop()
     except CommitFailed as error:
+        metrics.FAILURES.inc(_kind(error.__cause__))
         if isinstance(error.__cause__, RedisError):
-            metrics.FAILURES.inc(_kind(error.__cause__))
             raise CountingFailed(str(error.__cause__)) from error
         raise
     metrics.HITS.inc()
@@ -75,8 +75,10 @@ def _increment(hits: int) -> Committed[str]:
     return Committed(int(number), in_force.show_message)
 
 
-def _kind(error: BaseException) -> str:
+def _kind(error: BaseException | None) -> str:
     """The failure's kind in the metrics."""
+    if not isinstance(error, RedisError):
+        return "internal"
     if isinstance(error, _Resting):
         return "breaker_open"
     if isinstance(error, RedisTimeoutError):

@@ -123,6 +123,16 @@ def test_breaker_turns_away_who_would_wait_behind_others_for_a_call_that_takes_l
     assert not breaker.turns_away(waiting=8)
 
 
+def test_breaker_turns_away_who_would_wait_behind_a_trial_that_was_given_up(monkeypatch):
+    monkeypatch.setattr("counter.breaker._TRIAL_SECONDS", 0.1)
+    breaker = Breaker(rest=0.05)
+    breaker.failed(opens=True)
+    time.sleep(0.1)
+    assert breaker.admits()
+    time.sleep(0.25)
+    assert [breaker.turns_away(waiting) for waiting in (1, 4)] == [False, True]
+
+
 def test_breaker_admits_one_of_many_threads():
     breaker = Breaker(rest=0.05)
     breaker.failed(opens=True)

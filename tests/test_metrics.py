@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socketserver
 import threading
 import time
 
@@ -105,6 +106,27 @@ def test_failures_are_counted_by_kind(consul, own_redis, config_key, new_site):
         lambda: site.get("/").status_code and value(site, "counter_failures_total", "unreachable"), 10, "refused"
     )
     assert value(site, "counter_hits_total") == 1
+
+
+class _SaysOk(socketserver.BaseRequestHandler):
+    """Answers whatever is asked with OK, an INCR too."""
+
+    def handle(self):
+        while self.request.recv(4096):
+            self.request.sendall(b"+OK\r\n")
+
+
+def test_fault_of_the_site_is_counted_too(consul, own_redis, config_key, new_site):
+    value_of_key = document(own_redis)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _SaysOk) as no_redis:
+        threading.Thread(target=no_redis.serve_forever, daemon=True).start()
+        value_of_key["redis_config"]["redis_port"] = no_redis.server_address[1]
+        consul.put(config_key, value_of_key)
+        site = new_site({"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}).gunicorn()
+        assert site.get("/").status_code == 500
+        assert value(site, "counter_failures_total", "internal") == 1
+        site.stop()
+        no_redis.shutdown()
 
 
 def test_configuration_is_told_for_all_workers(site, consul, redis, config_key):

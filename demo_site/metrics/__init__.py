@@ -8,7 +8,7 @@ from typing import Any
 
 from .families import Counter, Gauge, Histogram, text
 
-FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open")
+FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open", "internal")
 STATES = ("current", "rejected", "stale", "snapshot", "file")
 
 
@@ -24,7 +24,7 @@ def _lowest(values: list[float]) -> float | None:
 
 HITS = Counter("counter_hits_total", "Page views counted in Redis and shown to a visitor.")
 FAILURES = Counter(
-    "counter_failures_total", "Page views answered 503 because they were not counted.", "kind", FAILURE_KINDS
+    "counter_failures_total", "Page views not counted: answered 503, or 500 when internal.", "kind", FAILURE_KINDS
 )
 DURATION = Histogram(
     "counter_request_duration_seconds",

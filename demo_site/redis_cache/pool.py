@@ -1,5 +1,6 @@
 """The connection pool: its connections retry connecting, never a command, and it can be retired while in use."""
 
+import socket
 from typing import Any
 
 from redis.backoff import ConstantBackoff
@@ -23,7 +24,8 @@ class ConnectRetryingConnection(Connection):
     """A TCP connection that tries again to connect, briefly.
 
     Only that: redis-py's own `retry` covers sending and reading as well, and would count a hit once for each lost
-    reply. A time-out is not tried again (the visitor waits), nor a wrong password (it stays wrong).
+    reply. A time-out is not tried again (the visitor waits), nor a wrong password (it stays wrong), nor a name that is
+    not found: the resolver has tried for as long as it was told to.
     """
 
     _is_counted = False
@@ -61,7 +63,8 @@ def _without_password(said: str, password: str | None) -> str:
 
 
 def _is_transient(error: Exception) -> bool:
-    return not isinstance(error, AuthenticationError)
+    is_unknown_name = isinstance(error.__context__, socket.gaierror)
+    return not is_unknown_name and not isinstance(error, AuthenticationError)
 
 
 class RetirablePool(ConnectionPool):
