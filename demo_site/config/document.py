@@ -42,9 +42,11 @@ def _network_host(value: str) -> str:
         raise ValueError("must not be empty")
     if ":" in value:
         try:
-            ipaddress.IPv6Address(value)
+            zone = ipaddress.IPv6Address(value).scope_id
         except ValueError:
-            raise ValueError("must be a host name or an IP address, without a port") from None
+            zone = ""
+        if zone is not None and not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", zone):  # an interface, where there is one
+            raise ValueError("must be a host name or an IP address, without a port")
     elif not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", value):
         raise ValueError("must be a host name or an IP address (letters, digits, dots, hyphens)")
     elif not all(0 < len(label) < 64 for label in value.removesuffix(".").split(".")):
