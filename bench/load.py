@@ -20,12 +20,12 @@ class Load:
     failed: int
 
 
-def run(url: str, connections: int, seconds: float) -> Load:
+def run(url: str, connections: int, seconds: int) -> Load:
     """Keep `connections` connections busy for `seconds`. Fails when any request does."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
-    command = [wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"]
+    command = [wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
     command += ["--timeout", "10s", "--script", str(SCRIPT), "--header", "Accept: text/plain", url]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))

@@ -140,8 +140,13 @@ def backends() -> Iterator[Backends]:
 
 
 @contextlib.contextmanager
-def servers(parts: Backends, kinds: list[str], *flags: str) -> Iterator[dict[str, Server]]:
-    """Several servers with the same flags, all ready."""
+def servers(
+    parts: Backends, kinds: list[str], *flags: str, of_peers: tuple[str, ...] = ()
+) -> Iterator[dict[str, Server]]:
+    """Several servers with the same flags, all ready; `of_peers` are flags for all but the site."""
     with contextlib.ExitStack() as stack:
-        started = {kind: stack.enter_context(Server(kind, parts, *flags)) for kind in kinds}
+        started = {
+            kind: stack.enter_context(Server(kind, parts, *flags, *(() if kind == "site" else of_peers)))
+            for kind in kinds
+        }
         yield {kind: server.ready() for kind, server in started.items()}

@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 from bench import load
-from bench.parts import Backends, servers
+from bench.parts import PEERS, Backends, servers
 
 GTHREAD = ("--worker-class", "gthread", "--workers", "2", "--threads", "8", "--keep-alive", "5")
 
@@ -18,21 +18,24 @@ class Setting:
     kinds: tuple[str, ...]
     flags: tuple[str, ...]
     connections: int
+    of_peers: tuple[str, ...] = ()  # flags for all but the site
 
 
 ALL = ("site", "flask", "bare", "ordinary")
+ONE_CPU = ("--config", str(PEERS / "one_cpu.py"))
 SETTINGS = (
     Setting("gthread_64", "gthread, 2 workers x 8 threads, 64 connections", ALL, GTHREAD, 64),
     Setting("gthread_16", "gthread, 2 workers x 8 threads, 16 connections", ALL, GTHREAD, 16),
     Setting("single", "gthread, 2 workers x 8 threads, 1 connection", ALL, GTHREAD, 1),
+    Setting("one_cpu", "the first again, peers too with one CPU for each worker", ALL, GTHREAD, 64, ONE_CPU),
     Setting("shipped", "plain `gunicorn -w 2`, 64 connections", ("site", "flask"), ("--workers", "2"), 64),
 )
 
 
-def measure(parts: Backends, setting: Setting, rounds: int, seconds: float) -> dict[str, dict]:
+def measure(parts: Backends, setting: Setting, rounds: int, seconds: int) -> dict[str, dict]:
     """Each server `rounds` times for `seconds`, in turn. Medians, spread, and Redis commands per hit, by server."""
     results: dict[str, list[tuple[load.Load, float]]] = {kind: [] for kind in setting.kinds}
-    with servers(parts, list(setting.kinds), *setting.flags) as running:
+    with servers(parts, list(setting.kinds), *setting.flags, of_peers=setting.of_peers) as running:
         for server in running.values():
             load.run(server.url, setting.connections, 1)  # warm up
         for number in range(rounds):
@@ -42,7 +45,7 @@ def measure(parts: Backends, setting: Setting, rounds: int, seconds: float) -> d
     return {kind: _summary(done) for kind, done in results.items()}
 
 
-def _round(parts: Backends, server, connections: int, seconds: float) -> tuple[load.Load, float]:
+def _round(parts: Backends, server, connections: int, seconds: int) -> tuple[load.Load, float]:
     """One round, checked: the answers are the agreed ones, none failed, and Redis counted each of them once."""
     with parts.redis.client() as redis:
         first, commands = server.check(), _commands(redis)
