@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from tests.support.admin import PATH, AdminSite
+from tests.support.admin import PATH, AdminSite, FormFields
+from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, document
 from tests.support.editors import Editor
 from tests.support.ports import free_port
 from tests.support.secrets import GUARD
-from tests.test_admin_edit import history, stored
+from tests.test_admin_edit import READ_ONLY, history, stored
 
 
 @pytest.fixture
@@ -128,6 +129,60 @@ def test_a_rollback_overwrites_nobody(pages, editor, admin, consul, redis):
     assert pages.value("comment") == "go back"
     pages.press("#configuration-rollback [type=submit]")
     assert stored(consul, admin)["show_message"] == MESSAGE
+
+
+def test_a_rollback_keeps_its_comment_while_consul_is_down_and_goes_on_when_it_is_back(
+    pages, editor, admin, consul, redis
+):
+    save(editor, "why", show_message="changed")
+    pages.open("history/").press("a.rollback")
+    pages.fill("comment", f"two lines,\nand {redis.password}")
+    admin.proxy.refuse()
+    for _ in range(2):
+        pages.press("#configuration-rollback [type=submit]")  # what the page holds is looked through for secrets
+        assert "refused the connection" in pages.text(".errorlist")
+        assert "What you typed is kept" in pages.text("#kept")
+        assert pages.value("comment").startswith("two lines,\nand •••")
+    admin.proxy.pass_through()
+    pages.press("#configuration-rollback [type=submit]")
+    assert stored(consul, admin)["show_message"] == MESSAGE
+    assert "two lines" in events(pages)[0][1]
+
+
+def test_a_rollback_keeps_its_comment_while_redis_is_down(admin, editor, consul, redis):
+    save(editor, "to another database", redis_config__redis_db="1")
+    path = f"{admin.url}{PATH}history/{history(consul, admin)[0].rpartition('/')[2]}/rollback/"
+    keeper = admin.session("keeper")
+    form = FormFields(keeper.get(path, timeout=30).text).found | {"comment": "typed meanwhile"}
+    consul.put(admin.key, document(redis, redis_config=redis.document(redis_port=free_port(), redis_db=1)))
+    entry = json.loads(consul.get(history(consul, admin)[0]))
+    entry["replaced"]["redis_config.redis_port"]["value"] = free_port()
+    consul.put(history(consul, admin)[0], entry)
+    page = keeper.post(path, form, headers={"Referer": path}, timeout=30).text
+    assert "does not answer" in page
+    assert FormFields(page).found["comment"] == "typed meanwhile"
+
+
+def test_a_rollback_with_a_token_that_may_only_read_says_so_and_keeps_the_comment(
+    admin, browser, editor, consul, redis
+):
+    save(editor, "why", show_message="changed")
+    [name] = history(consul, admin)
+    with ConsulServer(acl=True) as guarded:
+        guarded.put(admin.key, document(redis, "changed"))
+        guarded.put(name, consul.get(name))
+        variables = {"CONSUL_HTTP_ADDR": guarded.address, "CONSUL_HTTP_TOKEN": guarded.token(READ_ONLY)}
+        with AdminSite({**admin.environment, **variables}) as site:
+            site.password = admin.password
+            pages = site.gunicorn().log_in(browser, "keeper").open("history/").press("a.rollback")
+            assert "key:write" in pages.text("#refusal")
+            assert pages.browser.one("#configuration-rollback [type=submit]").get_property("disabled")
+            pages.fill("comment", "typed")
+            pages.driver.execute_script("document.querySelector('#configuration-rollback [type=submit]').disabled = 0")
+            pages.press("#configuration-rollback [type=submit]")
+            assert "key:write" in pages.text("#refusal")
+            assert pages.value("comment") == "typed"
+            assert json.loads(guarded.get(admin.key))["show_message"] == "changed"
 
 
 def test_a_rollback_from_a_broken_document_takes_the_secrets_in_force(pages, editor, admin, consul, redis):

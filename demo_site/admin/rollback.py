@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from ..config import editing, history, masked, store
 from ..config.document import Document, DocumentInvalid, parse
+from ..config.effective import Masker
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
@@ -62,14 +63,18 @@ def roll_back(request: HttpRequest, context: dict[str, Any], save_id: str) -> Ht
 
 
 class _Rollback:
+    """One request for the rollback page. What was typed is on every page that answers a POST."""
+
     def __init__(self, request: HttpRequest, context: dict[str, Any], save_id: str) -> None:
         self.request, self.save_id = request, save_id
         self.live: Live = settings.CONFIGURATION
         self.environment = self.live.start.environment
+        self.data: dict[str, str] | None = request.POST.dict() if request.method == "POST" else None
+        posted_id = request.POST.get("save_id", "")
         self.context = context | {
             "page": "rollback",
             "title": _("Roll back"),
-            "form": CommentForm(request.POST or None),
+            "new_id": posted_id if history.is_id(posted_id) else history.new_id(datetime.now(UTC)),
         }
 
     def answer(self) -> HttpResponse:
@@ -78,7 +83,7 @@ class _Rollback:
             stored, save = store.read(client, key), history.read(client, key, self.save_id)
             self.context["refusal"] = store.write_refusal(client, key)
         except ConsulError as error:
-            return self._page(off=localized(str(error)))
+            return self._out_of_reach(error)
         finally:
             client.close()
         if save is None:
@@ -86,26 +91,47 @@ class _Rollback:
         return self._answer(stored, save)
 
     def _answer(self, stored: store.Stored, save: history.Save) -> HttpResponse:
-        target = self._target(stored, save)
-        shown = {"save": save, "stored": stored, "target": target, "new_id": history.new_id(datetime.now(UTC))}
+        target, masks = self._target(stored, save), self._masker(stored)
+        form = self._form(masks)
+        shown = {"save": save, "stored": stored, "base_index": stored.index, "target": target, "form": form}
         if target.document is None:
             return self._page(**shown)
-        change = self._change(stored, target, target.document)
+        change = self._change(stored, target, target.document, masks)
         shown["differences"] = change.differences
-        form = self.context["form"]
-        if self.request.method != "POST" or not form.is_valid() or target.problems or not change.differences:
+        if self.data is None or not form.is_valid() or target.problems or not change.differences:
             return self._page(**shown)
-        if self.request.POST.get("base_index") != str(stored.index):
+        if self.data.get("base_index") != str(stored.index):
             return self._page(**shown, moved=True)
+        if self.context["refusal"]:
+            return self._page(**shown)
         try:
             index = saving.commit(self.live, change, self.request.user)
         except store.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
         except (store.TooLarge, store.Unconfirmed, ConsulError) as error:
             form.add_error(None, why_not_saved(error))
-            return self._page(**shown | {"new_id": change.id})
+            return self._page(**shown)
         messages.success(self.request, _("Rolled back, saved as ModifyIndex %(index)s.") % {"index": index})
         return HttpResponseRedirect(reverse("admin:configuration_history"))
+
+    def _out_of_reach(self, error: ConsulError) -> HttpResponse:
+        reason = localized(str(error))
+        if self.data is None:
+            return self._page(off=reason)
+        in_force = self.live.in_force.loaded
+        form = self._form(self._masker(store.Stored(in_force.raw, 0)))
+        form.add_error(None, reason)
+        return self._page(form=form, base_index=self.data.get("base_index", ""), kept=True)
+
+    def _form(self, masks: Masker) -> CommentForm:
+        if self.data:  # in case somebody explains the rollback by naming a password
+            self.data["comment"] = masks.clean(self.data.get("comment", "").replace("\r\n", "\n"))
+        return CommentForm(self.data)
+
+    def _masker(self, stored: store.Stored) -> Masker:
+        base = editing.base(stored, self.live.in_force.loaded)
+        in_force = self.live.in_force.document.redis_config.redis_password
+        return masked.masker(self.environment, [in_force, *base.values.values()])
 
     def _target(self, stored: store.Stored, save: history.Save) -> Target:
         if save.replaced is None:
@@ -124,14 +150,11 @@ class _Rollback:
         problems = [(path, localized(problem)) for path, problem in editing.probe_faults(document)]
         return Target(raw, document, tuple(problems))
 
-    def _change(self, stored: store.Stored, target: Target, document: Document) -> saving.Change:
-        base = editing.base(stored, self.live.in_force.loaded)
-        in_force = self.live.in_force.document.redis_config.redis_password
-        masks = masked.masker(self.environment, [in_force, *base.values.values()])
+    def _change(self, stored: store.Stored, target: Target, document: Document, masks: Masker) -> saving.Change:
         before = masked.shown(stored.document, masks) if stored.document else None
-        posted_id, comment = self.request.POST.get("save_id", ""), self.request.POST.get("comment", "")
+        comment = self.data.get("comment", "") if self.data else ""
         return saving.Change(
-            id=posted_id if history.is_id(posted_id) else history.new_id(datetime.now(UTC)),
+            id=self.context["new_id"],
             raw=target.raw,
             replaced_index=stored.index,
             replaced=before,
