@@ -265,6 +265,17 @@ def test_token_and_password_in_a_url_are_masked_wherever_they_turn_up(site):
     assert token not in rows["SERVICE_TAGS"]["value"]
 
 
+def test_password_in_a_url_is_masked_wherever_the_url_may_carry_it(site):
+    """An unquoted @, which the parser takes as part of the password, and the parameters of libpq."""
+    first, second, key, other = (GUARD.new(f"part {number} of a database URL") for number in range(4))
+    database = f"sqlite://demo:{first}@{second}@db.example:5432/demo?a=b&sslpassword={key}&password={other}"
+    rows = rows_of(site, DATABASE_URL=database, SERVICE_TAGS=f"a,{first}@{second},{other}")
+    shown = rows["DATABASE_URL"]["value"]
+    assert shown.startswith("sqlite://demo:\u2022")
+    assert "@db.example:5432/demo?a=b&sslpassword=\u2022" in shown
+    assert not any(secret in json.dumps(rows) for secret in (first, second, key, other))
+
+
 def test_page_follows_a_changed_document(admin, site, say, session_consul):
     say("changed meanwhile")
     assert "changed meanwhile" in row(admin.open(site.url + PATH), "show_message")

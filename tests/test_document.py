@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demo_site.config.document import MAX_BYTES, Document, DocumentInvalid, parse
+from demo_site.config.loaded import loaded
 from tests.support.documents import SMALLEST, changed, raw
 
 PORT, HOST, DB, PASSWORD = (f"redis_config.redis_{name}" for name in ("port", "host", "db", "password"))
@@ -146,6 +147,14 @@ def test_unknown_members_are_kept_aside_as_ignored():
     document = changed("redis_config.redis_pasword", "typo")
     document["colour"] = {"red": 1}
     assert parse(raw(document)).ignored == {"redis_config.redis_pasword": "typo", "colour": {"red": 1}}
+
+
+def test_unknown_members_are_in_no_repr():
+    """One may be a misspelt secret; a repr stands in tracebacks and logs."""
+    document = changed("redis_config.redis_pasword", SENTINEL) | {"redis": {"password": SENTINEL}}
+    value = loaded(raw(document), "consul", "demo-config", 7)
+    assert "show_message" in repr(value)
+    assert SENTINEL not in f"{value!r} {value.document!r} {value.document!s} {value.document.redis_config!r}"
 
 
 SENTINEL = "s3nt1nelSecretValue"

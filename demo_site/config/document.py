@@ -58,6 +58,10 @@ class _Members(BaseModel):
     # strict: "6379" is no port and true is no number. Unknown members are kept aside in model_extra.
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Without the members that are not known: one may be a misspelt `redis_password`."""
+        return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
+
 
 class RedisConfig(_Members):
     """The Redis server to count in. Frozen and comparable: equal values share a connection pool."""

@@ -24,7 +24,9 @@ _FEEDS = {
     "show_message": "SHOW_MESSAGE, the page",
 }
 _BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT")
-_URL_PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):([^/?#\s@]+)@")
+# Up to the last "@", as what parses URLs does: an unquoted one may stand in the password. And libpq's parameters.
+_URL_PASSWORD = re.compile(r"((?<=://)[^/?#\s:]*:)([^/?#\s]+)(?=@)")
+_URL_PARAMETER = re.compile(r"([?&][^=&#\s]*password=)([^&#\s]+)", re.IGNORECASE)
 _SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
 
 
@@ -59,7 +61,9 @@ class Masker:
         """A value with every known secret, and every password in a URL, masked. Numbers stay numbers."""
         if not isinstance(value, str):
             return value
-        text = _URL_PASSWORD.sub(lambda found: f"{found[1]}:{self.mask(found[2])}@", value)
+        text = value
+        for pattern in (_URL_PASSWORD, _URL_PARAMETER):
+            text = pattern.sub(lambda found: found[1] + self.mask(found[2]), text)
         for secret in self._secrets:
             text = text.replace(secret, self.mask(secret))
         return text
@@ -68,7 +72,7 @@ class Masker:
 def rows(live: Live) -> list[Row]:
     """Every setting of the site. Works in all four start-up conditions; asks neither Consul nor Redis."""
     environment = live.start.environment
-    masker = Masker([*_environment_secrets(environment), *_document_secrets(live)])
+    masker = Masker([*environment_secrets(environment), *_document_secrets(live)])
     found = [_state_row(live), *_document_rows(live, masker), *_environment_rows(live, masker)]
     return [_cleaned(row, masker) for row in found]
 
@@ -77,8 +81,12 @@ def _cleaned(row: Row, masker: Masker) -> Row:
     return row if row.secret else Row(row.setting, masker.clean(row.value), *list(asdict(row).values())[2:])
 
 
-def _environment_secrets(environment: Environment) -> list[str]:
-    return [environment.text[v.name] for v in TABLE if v.secret] + [settings.SECRET_KEY]
+def environment_secrets(environment: Environment) -> list[str]:
+    """The secrets that came from the environment, those inside DATABASE_URL included; some may be empty."""
+    database = settings.DATABASES["default"]
+    options = [value for name, value in database.get("OPTIONS", {}).items() if "password" in name.lower()]
+    variables = [environment.text[variable.name] for variable in TABLE if variable.secret]
+    return [*variables, settings.SECRET_KEY, *map(str, filter(None, [database.get("PASSWORD"), *options]))]
 
 
 def _document_secrets(live: Live) -> list[str]:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings as django_settings
 from pydantic import SecretStr
 
-from ..environment import TABLE, Environment
+from ..environment import Environment
 from . import schema
 from .document import Document
-from .effective import Masker
+from .effective import Masker, environment_secrets
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,8 @@ class Difference:
 
 def masker(environment: Environment, values: Iterable[Any]) -> Masker:
     """Knows the secrets of the environment, and each `SecretStr` among the values."""
-    of_environment = [environment.text[variable.name] for variable in TABLE if variable.secret]
     given = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-    return Masker([secret for secret in [*of_environment, django_settings.SECRET_KEY, *given] if secret])
+    return Masker([*environment_secrets(environment), *given])
 
 
 def shown(document: Document, masks: Masker) -> Settings:
