@@ -5,6 +5,7 @@ https://docs.gunicorn.org/en/stable/settings.html
 
 import multiprocessing
 import os
+import sys
 from typing import Any
 
 bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
@@ -29,7 +30,18 @@ def when_ready(server: Any) -> None:
     """With CONSUL_REGISTER: SIGTERM first takes the instance out of the catalog (docs/decisions/leaving.md)."""
     from demo_site.registration import membership
 
+    _refuse_late_gevent(server)
     membership.prepare(server)
+
+
+def _refuse_late_gevent(server: Any) -> None:
+    """The site is loaded by now, and a lock that gevent has not patched stops the whole worker once two wait for it."""
+    if "gevent" in server.cfg.worker_class_str and not sys.modules["gevent.monkey"].is_module_patched("threading"):
+        server.log.critical(
+            "gevent must patch before the site is loaded: "
+            "begin gunicorn.conf.py with `from gevent import monkey; monkey.patch_all()`."
+        )
+        sys.exit(os.EX_CONFIG)
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:

@@ -79,9 +79,9 @@ class Site(ServerProcess):
         """Run one `manage.py` command to its end; its output is checked for secrets."""
         return self._run([sys.executable, "manage.py", *arguments], bound, environment)
 
-    def failing_gunicorn(self, bound=60):
+    def failing_gunicorn(self, *arguments, bound=60):
         """Run a gunicorn that is expected to end by itself."""
-        return self._run(self._gunicorn_command(workers=2, threads=4), bound, {})
+        return self._run(self._gunicorn_command(2, 4, *arguments), bound, {})
 
     def _run(self, command, bound, environment):
         began = time.monotonic()
