@@ -45,13 +45,14 @@ def test_what_was_kept_is_read(path):
     assert abs(found.loaded_at - ago()) < timedelta(seconds=60)
 
 
-def test_only_its_owner_may_read_it(path):
+@pytest.mark.parametrize("message", ["kept", "next"])
+def test_only_its_owner_may_read_it(path, message):
     before = os.umask(0)
     try:
-        snapshot.keep(path, value(), ago())
+        snapshot.keep(path, value("kept"), ago())
         assert mode(path) == 0o600
         path.chmod(0o644)
-        snapshot.keep(path, value("next"), ago())
+        snapshot.keep(path, value(message), ago())
     finally:
         os.umask(before)
     assert mode(path) == 0o600

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import stat
 import time
 from datetime import UTC, datetime
 from glob import escape
@@ -12,6 +13,7 @@ from typing import Any
 from .document import DocumentInvalid
 from .loaded import Loaded, loaded
 
+_MODE = 0o600  # it holds the document's secrets
 _DRAFT_SECONDS = 60  # no writer takes that long
 
 
@@ -32,8 +34,9 @@ def keep(path: Path, value: Loaded, right_at: datetime) -> None:
 
 
 def _holds(path: Path, content: dict[str, Any]) -> bool:
+    """Whether the file is as it would be written: one that was copied or restored may be readable for others."""
     try:
-        return bool(json.loads(path.read_bytes()) == content)
+        return stat.S_IMODE(path.stat().st_mode) == _MODE and bool(json.loads(path.read_bytes()) == content)
     except (FileNotFoundError, ValueError, RecursionError):
         return False
 
@@ -43,9 +46,9 @@ def _write(path: Path, content: str, modified: float) -> None:
     _remove_drafts(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, _MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
+            os.fchmod(file.fileno(), _MODE)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
