@@ -1,5 +1,6 @@
 """An instance leaves the catalog before it stops answering, and rolling restarts cost no visitor a request."""
 
+import os
 import signal
 import threading
 import time
@@ -139,6 +140,65 @@ def test_new_master_takes_over_the_registration(new_member, new_proxy, consul):
         assert len(consul.catalog(NAME)) == 1
         assert site.get("/", session=requests).status_code == 200
         time.sleep(0.1)
+
+
+class Absences:
+    """Asks the catalog all the time, and notes how often it does not show the instance."""
+
+    def __init__(self, consul):
+        self._consul, self._stop = consul, threading.Event()
+        self.seen = self.missing = 0
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self):
+        while not self._stop.wait(0.02):
+            self.seen += 1
+            self.missing += not self._consul.catalog(NAME)
+
+
+CANNOT_BOOT = """
+exec(open("gunicorn.conf.py").read())
+_start = post_worker_init
+def post_worker_init(worker):
+    if os.path.exists({marker!r}):
+        raise RuntimeError("this version cannot boot")
+    _start(worker)
+"""
+
+
+@pytest.mark.parametrize("end", ["stopped", "cannot boot"])
+def test_upgrade_that_is_backed_out_of_leaves_the_entry_in_the_catalog(new_member, consul, end):
+    """SIGUSR2, and then the new master ends, not the old one: with the same entry, which the old one keeps."""
+    site = new_member(SERVICE_DRAIN_SECONDS="2")
+    config, marker = site.directory / "gunicorn.py", site.directory / "cannot-boot"
+    config.write_text(CANNOT_BOOT.format(marker=str(marker)))
+    site.gunicorn("--pid", str(site.directory / "gunicorn.pid"), "--config", str(config))
+    seconds_until_passing(consul)
+    with Absences(consul) as absences:
+        if end == "cannot boot":
+            marker.touch()
+        site.signal(signal.SIGUSR2)
+        if end == "stopped":
+            wait_until(lambda: site.log().count("Booting worker") == 2, message="the new master's worker")
+            time.sleep(2)  # the old one has seen it
+            os.kill(int((site.directory / "gunicorn.pid.2").read_text()), signal.SIGTERM)
+        site.wait_logged("Shutting down: Master.2")
+        before = absences.seen
+        wait_until(lambda: absences.seen > before + 50, message="looks after the end")
+        assert site.get("/", session=requests).status_code == 200
+    assert absences.missing == 0
+    consul.deregister_all()
+    assert seconds_until_passing(consul) < 5, "the old master keeps it again"
+    assert site.stop() == 0
+    assert consul.catalog(NAME) == []
 
 
 def test_rolling_restart_costs_no_request(new_member, consul):

@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 class Membership:
     """What master and workers share to be one member of the service. Made in the master, before any fork."""
 
-    def __init__(self, drain_seconds: float) -> None:
+    def __init__(self, drain_seconds: float, predecessor: int) -> None:
         self._master_pid = os.getpid()
+        self._predecessor = predecessor
         self._drain_seconds = drain_seconds
         self._memory = instance.SharedMemory(16)
         self._leaving = Latch()
@@ -48,7 +49,7 @@ class Membership:
 
         def leave(number: int, frame: Any) -> None:
             is_first = os.getpid() == self._master_pid and not self._leaving.is_set
-            if is_first and not self._has_successor():
+            if is_first and not self._is_one_of_two():
                 self._leaving.set()
                 signal.setitimer(signal.ITIMER_REAL, max(self._drain_seconds, 0.001))
             else:
@@ -58,8 +59,8 @@ class Membership:
         signal.signal(signal.SIGTERM, leave)
 
     def leave_at_last(self) -> None:
-        """After the workers: whatever ended them, the entry goes, unless it is gone or a successor's."""
-        if not self._memory.data[_KEEPER] and not self._has_successor():
+        """After the workers: whatever ended them, the entry goes, unless it is gone or another master's."""
+        if not self._memory.data[_KEEPER] and not self._is_one_of_two():
             client = Client(settings.CONFIGURATION.start.address, _QUICK)
             try:
                 services.deregister(client, _definition().id)
@@ -71,6 +72,13 @@ class Membership:
     def hand_over(self) -> None:
         """This process, a fork of the master, becomes the master of a new version at the same address (SIGUSR2)."""
         self._memory.data[_SUCCESSOR:] = os.getpid().to_bytes(8, "big")
+
+    def _is_one_of_two(self) -> bool:
+        """Whether another master serves at the same address under the same entry: the upgrade is not over.
+
+        The old one's death makes the new one another's child; gunicorn goes by the same sign.
+        """
+        return self._has_successor() or (self._predecessor != 0 and os.getppid() == self._predecessor)
 
     def _has_successor(self) -> bool:
         pid = int.from_bytes(self._memory.data[_SUCCESSOR:], "big")
@@ -142,7 +150,7 @@ def prepare(master: Any) -> None:
     except DefinitionInvalid as error:
         sys.stderr.write(f"The service cannot be registered like this (CONSUL_REGISTER is on):\n{error}\n")
         sys.exit(os.EX_CONFIG)
-    _membership = Membership(settings.ENVIRONMENT["SERVICE_DRAIN_SECONDS"])
+    _membership = Membership(settings.ENVIRONMENT["SERVICE_DRAIN_SECONDS"], predecessor=master.master_pid)
     _membership.leave_before_stopping()
 
 
