@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import stat
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from demo_site.config import snapshot
+from demo_site.config import snapshot, source
 from demo_site.config.loaded import loaded
 from tests.support.documents import SMALLEST, document, raw
 from tests.support.following import Following
@@ -214,6 +215,35 @@ def test_site_serves_on_the_snapshot_says_so_and_goes_over_to_consul(outage, pat
     wait_until(lambda: site.ready()["config"]["state"] == "current", 30, "the state to be current")
     wait_until(lambda: "after the outage" in path.read_text(), 30, "the snapshot to be written")
     assert mode(path) == 0o600
+
+
+def test_on_a_snapshot_it_says_once_why_consul_is_no_help(outage, consul, redis, config_key, caplog, monkeypatch):
+    variables, proxy = outage
+    monkeypatch.setattr(source, "START_SECONDS", 0.1)
+    following = Following(proxy, config_key, DEMO_CONFIG_SNAPSHOT=variables["DEMO_CONFIG_SNAPSHOT"])
+    for trouble, saying in [
+        (lambda: proxy.answer_http("403 Forbidden", "no right"), "denied permission: no right"),
+        (lambda: proxy.answer_http("200 OK", "<!doctype html>", Content_Type="text/html"), "is not a Consul agent"),
+        (lambda: proxy.refuse(), "refused the connection"),
+    ]:
+        trouble()
+        status = following.step(3)
+        assert (status.state, status.rejected) == ("snapshot", None)
+        assert re.fullmatch(rf"running on a snapshot of 20[^;]+ UTC; .*{saying}.*", status.reason)
+        assert caplog.text.count(saying) == 1
+    proxy.pass_through()
+    consul.put(config_key, "{")
+    rejected = following.step().rejected
+    assert rejected.index == consul.index(config_key)
+    proxy.refuse()
+    proxy.cut()
+    status = following.step(2)
+    assert (status.state, status.rejected) == ("snapshot", rejected)
+    assert status.reason.endswith("refused the connection.")
+    consul.put(config_key, document(redis, "good"))
+    proxy.pass_through()
+    assert following.step().state == "current"
+    following.close()
 
 
 @pytest.mark.parametrize("spoil", ["corrupt", "too old"])

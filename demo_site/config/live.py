@@ -118,16 +118,19 @@ class Live:
         self.watch_errors += 1
         metrics.WATCH_ERRORS.inc()
         self._catch_up()
-        if self.in_force.loaded.kind != "snapshot":
-            self._become(replace(self.status, state="stale", reason=reason))
+        state, why = self._out_of_step(reason)
+        self._become(replace(self.status, state=state, reason=why))  # a rejection stays, as what was seen last
 
     def lose_key(self, reason: str) -> None:
         """Consul answers, but the key is gone: what is in force stays."""
         self.last_contact = now()
         self._catch_up()
+        self._become(Status(*self._out_of_step(reason)))
+
+    def _out_of_step(self, reason: str) -> tuple[str, str]:
+        """State and reason while the key cannot be followed."""
         value = self.in_force.loaded
-        is_snapshot = value.kind == "snapshot"
-        self._become(Status("snapshot", f"{running_on(value)}; {reason}") if is_snapshot else Status("stale", reason))
+        return ("snapshot", f"{running_on(value)}; {reason}") if value.kind == "snapshot" else ("stale", reason)
 
     def _judge(self, entry: Entry) -> None:
         try:
