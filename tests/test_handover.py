@@ -17,8 +17,8 @@ from tests.support.processes import clean_environment
 NOW = datetime.now(UTC)
 
 
-def value(message, index=1, kind="consul", at=NOW):
-    return loaded(raw(SMALLEST | {"show_message": message}), kind, "demo-config", index, at)
+def value(message, index=1, kind="consul", at=NOW, generation=0):
+    return loaded(raw(SMALLEST | {"show_message": message}), kind, "demo-config", index, at, generation)
 
 
 def test_empty_at_first():
@@ -105,15 +105,28 @@ def test_writers_that_are_killed_leave_neither_a_torn_value_nor_a_lock():
 # What the processes of an instance agree on.
 
 
-def test_value_that_was_loaded_earlier_does_not_replace_a_later_one():
+@pytest.mark.parametrize("late", [-1, 1], ids=["parsed before", "parsed after"])
+def test_lower_index_does_not_replace_a_higher_one_whenever_it_was_parsed(late):
     kept = Kept(None, value("start", 1, at=NOW - timedelta(seconds=9)))
-    later, earlier = value("later", 3, at=NOW), value("earlier", 2, at=NOW - timedelta(seconds=1))
-    kept.keep(later)
-    kept.keep(earlier)
-    assert kept.read() == later
+    higher, lower = value("higher", 3), value("lower", 2, at=NOW + timedelta(seconds=late))
+    kept.keep(higher)
+    kept.keep(lower)
+    assert kept.read() == higher
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"), [({"generation": 0}, {"generation": 1}), ({"kind": "snapshot"}, {"kind": "consul"})]
+)
+def test_indexes_of_different_stores_are_not_compared(earlier, later):
+    old = value("old", 9, at=NOW - timedelta(seconds=1), **earlier)
+    new = value("new", 2, **later)
+    kept = Kept(None, old)
+    kept.keep(new)
+    kept.keep(old)
+    assert kept.read() == new
 
 
 def test_clock_that_was_set_back_does_not_keep_the_old_value():
-    kept = Kept(None, value("start", 1, at=NOW + timedelta(hours=1)))
+    kept = Kept(None, value("start", 1, "snapshot", at=NOW + timedelta(hours=1)))
     kept.keep(value("after the clock was corrected", 2, at=NOW))
     assert kept.read().index == 2

@@ -10,9 +10,11 @@ import psutil
 import pytest
 
 from demo_site.config import watcher
+from demo_site.consul_agent import kv
+from demo_site.consul_agent.client import Client
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
-from tests.support.following import Following
+from tests.support.following import QUICK, Following
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
@@ -455,6 +457,33 @@ def test_late_process_does_not_hand_its_older_value_on(neighbours, consul, redis
     first.step()
     second.live._swap(late)
     assert first.live._kept.read().document.show_message == "second"
+
+
+def test_process_that_is_late_does_not_lead_the_others_back(neighbours, consul, redis, config_key):
+    """It reads the document before the last one after its neighbour has read the last: Consul's order counts."""
+    first, second = neighbours
+    consul.put(config_key, document(redis, "second"))
+    late = kv.read(Client(first.live.start.address, QUICK), config_key)
+    consul.put(config_key, document(redis, "third"))
+    first.step()
+    second.live.offer(late)
+    assert second.message == "second"
+    consul.put(config_key, "{")
+    assert (first.step().state, second.step().state) == ("rejected", "rejected")
+    assert (first.message, second.message) == ("third", "third")
+
+
+def test_lower_index_of_a_restored_store_is_taken_over(neighbours, consul, redis, config_key, proxy):
+    """The process that saw the index go back says so to the others."""
+    first, second = neighbours
+    for index, message in ((5, "restored"), (7, "changed since")):
+        proxy.answer(consul_answer(index, document(redis, message)))
+        proxy.cut()
+        second.step()
+        assert second.message == message
+    consul.delete(config_key)
+    assert first.step().state == "stale"
+    assert (first.message, first.live.in_force.loaded.index) == ("changed since", 7)
 
 
 # Indexes.

@@ -28,14 +28,15 @@ class Handover:
 
     def write(self, value: Stored) -> None:
         """Keep `value` as the one in force."""
-        origin = json.dumps([value.kind, value.place, value.index, value.loaded_at.isoformat()]).encode()
+        facts = [value.kind, value.place, value.index, value.loaded_at.isoformat(), value.generation]
+        origin = json.dumps(facts).encode()
         content = origin + value.raw
         sequence = self._newest()[0] + 1
         slot = sequence % 2 * _SLOT
         body = slot + _HEADER_SIZE
         self._memory.data[body : body + len(content)] = content
-        facts = _FACTS.pack(sequence, len(origin), len(value.raw))
-        self._memory.data[slot:body] = facts + _CHECKSUM.pack(_checksum(facts, content))
+        head = _FACTS.pack(sequence, len(origin), len(value.raw))
+        self._memory.data[slot:body] = head + _CHECKSUM.pack(_checksum(head, content))
 
     def read(self) -> Stored | None:
         """The value in force, or None when none was written yet. Not parsed: a lock should not be held so long."""
@@ -46,8 +47,8 @@ class Handover:
         if not whole:
             return 0, None
         sequence, origin, raw = max(whole)
-        kind, place, index, loaded_at = json.loads(origin)
-        return sequence, Stored(raw, kind, place, index, datetime.fromisoformat(loaded_at))
+        kind, place, index, loaded_at, generation = json.loads(origin)
+        return sequence, Stored(raw, kind, place, index, datetime.fromisoformat(loaded_at), generation)
 
     def _slot(self, start: int) -> tuple[int, bytes, bytes] | None:
         body = start + _HEADER_SIZE

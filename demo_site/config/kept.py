@@ -28,13 +28,15 @@ class Kept:
         """The value that the instance has in force."""
         with self._handover.locked():
             kept = self._handover.read()
-        return loaded(kept.raw, kept.kind, kept.place, kept.index, kept.loaded_at) if kept else None
+        if kept is None:
+            return None
+        return loaded(kept.raw, kept.kind, kept.place, kept.index, kept.loaded_at, kept.generation)
 
     def keep(self, value: Loaded) -> None:
-        """Keep `value`, unless another process has kept it already, or one that was loaded later."""
+        """Keep `value`, unless another process has kept it already, or one that came after it."""
         with self._handover.locked():
             kept = self._handover.read()
-            if kept and value.loaded_at < kept.loaded_at <= datetime.now(UTC):
+            if kept and value.older_than(kept):
                 return
             if kept is None or not kept.same_as(value):
                 self._handover.write(value)

@@ -134,7 +134,7 @@ class Live:
 
     def _judge(self, entry: Entry) -> None:
         try:
-            value = loaded(entry.value, "consul", entry.key, entry.modify_index)
+            value = loaded(entry.value, "consul", entry.key, entry.modify_index, generation=self._generation(entry))
         except DocumentInvalid as error:
             return self._reject(entry, [str(fault) for fault in error.faults], transient=False)
         client = self.in_force.client
@@ -146,6 +146,11 @@ class Live:
                 client.retire()
                 return self._reject(entry, faults, transient=True)
         return self._swap(InForce(value, client))
+
+    def _generation(self, entry: Entry) -> int:
+        """The generation of a value that is not the one in force: its index must be a higher one in the same store."""
+        own = self.in_force.loaded
+        return own.generation + (own.kind == "consul" and entry.modify_index <= (own.index or 0))
 
     def _swap(self, new: InForce) -> None:
         self._replace(new)
@@ -167,7 +172,7 @@ class Live:
         Without, the processes would differ for as long as Consul has no other value to offer.
         """
         kept, own = self._kept.read(), self.in_force
-        if kept and kept.loaded_at > own.loaded.loaded_at and not kept.same_as(own.loaded):
+        if kept and own.loaded.older_than(kept) and not kept.same_as(own.loaded):
             same_redis = kept.document.redis_config == own.client.config
             self._replace(InForce(kept, own.client if same_redis else None))
             logger.info("Put in force, as another process of the instance did: %s", kept.origin)

@@ -11,6 +11,7 @@ class Stored:
     """A document as it was stored, and where it came from.
 
     `kind` is "consul", "file" or "snapshot", `place` the key or the file's path, `raw` the document's bytes.
+    `generation` is how often the key's index was seen to go back: by a Consul that lost its state, or was restored.
     """
 
     raw: bytes = field(repr=False)
@@ -18,6 +19,7 @@ class Stored:
     place: str
     index: int | None
     loaded_at: datetime
+    generation: int
 
     @property
     def origin(self) -> str:
@@ -31,6 +33,15 @@ class Stored:
         """Whether both are the same write of the same value (a Consul that lost its state may reuse an index)."""
         return (self.kind, self.index, self.raw) == (other.kind, other.index, other.raw)
 
+    def older_than(self, other: "Stored") -> bool:
+        """Whether `other` came after this one: by Consul's own order where there is one, else by when each was loaded.
+
+        Which of two processes parsed first says nothing of the order in which their documents were put.
+        """
+        if self.kind == other.kind == "consul" and self.generation == other.generation:
+            return (self.index or 0) < (other.index or 0)
+        return self.loaded_at < other.loaded_at <= datetime.now(UTC)  # else the clock was set back since
+
 
 @dataclass(frozen=True)
 class Loaded(Stored):
@@ -39,6 +50,8 @@ class Loaded(Stored):
     document: Document
 
 
-def loaded(raw: bytes, kind: str, place: str, index: int | None = None, at: datetime | None = None) -> Loaded:
+def loaded(
+    raw: bytes, kind: str, place: str, index: int | None = None, at: datetime | None = None, generation: int = 0
+) -> Loaded:
     """Parse `raw`; `at` is when it was loaded, now unless given. Raises `DocumentInvalid`."""
-    return Loaded(raw, kind, place, index, at or datetime.now(UTC), parse(raw))
+    return Loaded(raw, kind, place, index, at or datetime.now(UTC), generation, parse(raw))
