@@ -120,23 +120,23 @@ def idle_connections(server):
 
 
 def test_200_changes_of_the_message(direct_fleet, report):
+    """Site and raw query are timed from the same moment, that of sending the PUT: its answer may come after either."""
     fleet, query = direct_fleet, RawQuery(direct_fleet.consul)
     raw_seconds, seconds = [], []
     for number in range(220):
         began = time.monotonic()
         fleet.consul.put(KEY, document(fleet.one, f"message {number}"))
-        answered = time.monotonic()
         fleet.workers.wait_message(f"message {number}", bound=10)
-        seconds.append(time.monotonic() - answered)
+        seconds.append(time.monotonic() - began)
         index = fleet.consul.index(KEY)
         wait_until(lambda index=index: index in query.arrived, 10, "the raw query")
         raw_seconds.append(query.arrived[index] - began)
         time.sleep(random.uniform(0, 0.05))  # noqa: S311 (no secret)
     del raw_seconds[:20], seconds[:20]  # everything is warm by now
     median, worst, p99 = statistics.median(raw_seconds), max(seconds), percentile(seconds, 0.99)
-    report("one raw blocking query, from the PUT until its answer: p50 / p99 / max", three(raw_seconds))
+    report("one raw blocking query, from sending the PUT until its answer: p50 / p99 / max", three(raw_seconds))
     report(
-        "200 changes of the message, from the PUT's answer until 4 workers serve it: p50 / p99 / max",
+        "200 changes of the message, from sending the PUT until 4 workers serve it: p50 / p99 / max",
         three(seconds),
         f"p99 {milliseconds(20 * median)} (20 x the raw median), max 1 s",
     )
@@ -226,6 +226,10 @@ def bad_documents(fleet, new_proxy):
         ("(document)", b"[]"),
         ("(document)", b"[" * 50_000),
         ("redis_config", b'{"show_message": "no server"}'),
+        ("show_message", redis()[:-1] + b', "show_message": "twice"}'),
+        ("redis_config.redis_db", redis().replace(b'"redis_db": 0', b'"redis_db": NaN')),
+        ("show_message", redis().replace(b'"bad"', b'"\\ud83d"')),
+        ("(document)", redis()[:-1] + b', "digits": ' + b"1" * 5000 + b"}"),
         ("show_message", raw(document(fleet.one, 5))),
         ("show_message", raw(document(fleet.one, None))),
         ("redis_config.redis_port", redis(redis_port="6379")),
