@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,6 +45,23 @@ def stored(consul, admin):
 def history(consul, admin):
     answer = consul.api("GET", f"/v1/kv/{admin.key}.history/?keys")
     return answer.json() if answer.ok else []
+
+
+def logged(admin, comment):
+    """What Django's log holds of the change with this comment."""
+    with contextlib.closing(sqlite3.connect(admin.directory / "db.sqlite3")) as database:
+        found = database.execute("SELECT change_message FROM django_admin_log ORDER BY id").fetchall()
+    return [message for (message,) in found if comment in message]
+
+
+@contextlib.contextmanager
+def locked_database(admin):
+    """Hold SQLite's one lock for writing, as a second writer does."""
+    path = admin.directory / "db.sqlite3"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
 
 
 # A change.
@@ -346,13 +365,68 @@ def test_a_lost_reply_is_looked_up_and_nothing_is_saved_twice(pages, admin, cons
     assert len(history(consul, admin)) == 1
 
 
-def test_a_confirmation_that_is_sent_twice_saves_once(admin, consul):
+@pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "at once"])
+def test_a_confirmation_that_is_sent_twice_saves_and_logs_once(admin, consul, redis, at_once):
+    password, comment = GUARD.new("password of a double click"), f"pressed twice, {at_once=}"
+    with redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", f">{password}")
+        try:
+            editor = Editor(admin, "keeper")
+            preview = editor.preview(comment, redis_config__redis_password=password)
+            admin.proxy.delay(0.3)  # both have looked at what is stored before one of them saves
+            with ThreadPoolExecutor(2 if at_once else 1) as pool:
+                for answer in pool.map(editor.post, [preview | {"step": "save"}] * 2):
+                    assert comment in answer
+                    assert 'id="conflict"' not in answer
+            assert stored(consul, admin)["redis_config"]["redis_password"] == password
+            assert len(history(consul, admin)) == 1
+            [message] = logged(admin, comment)
+            assert message.startswith("edit: ")
+            wait_until(lambda: admin.runs(consul.index(admin.key)), message="both workers to follow")
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", f"<{password}")
+
+
+# The admin's database.
+
+
+def test_a_save_that_cannot_be_logged_is_not_made_and_the_form_is_kept(admin, consul):
     editor = Editor(admin, "keeper")
-    preview = editor.preview(show_message="only once")
-    for _ in range(2):
-        answer = editor.post(preview | {"step": "save"})
-        assert "only once" in answer
-    assert len(history(consul, admin)) == 1
+    form = editor.form() | {"show_message": "typed while the database was locked", "comment": "locked"}
+    with locked_database(admin):
+        answer = editor.post(form)
+    assert "does not take the log entry" in answer
+    assert ">\ntyped while the database was locked</textarea>" in answer
+    assert history(consul, admin) == logged(admin, "locked") == []
+    assert "Saved as ModifyIndex" in editor.post(form)
+    assert len(logged(admin, "locked")) == 1
+
+
+def test_the_database_is_free_while_consul_is_asked_and_a_save_that_it_did_not_hear_of_is_told(admin, consul):
+    """The log entry is there first. If the database goes while Consul saves, it is not complete, and the save stays."""
+    editor = Editor(admin, "keeper")
+    form = editor.form() | {"show_message": "saved", "comment": "slow Consul"}
+    admin.proxy.delay(1)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(editor.post, form)
+        wait_until(lambda: logged(admin, "slow Consul"), message="the log entry")
+        with locked_database(admin):
+            assert "Saved as ModifyIndex" in answer.result()
+    [message] = logged(admin, "slow Consul")
+    assert message.startswith("(Consul did not confirm this) edit: slow Consul")
+    assert stored(consul, admin)["show_message"] == "saved"
+
+
+def test_a_save_that_was_not_made_is_not_logged(admin, consul, redis):
+    editor = Editor(admin, "keeper")
+    form = editor.form() | {"show_message": "mine", "comment": "too late"}
+    admin.proxy.delay(1)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(editor.post, form)
+        wait_until(lambda: logged(admin, "too late"), message="the log entry")
+        consul.put(admin.key, document(redis, "faster"))
+        assert 'id="conflict"' in answer.result()
+    assert logged(admin, "too late") == []
 
 
 # A document that is no good.

@@ -40,11 +40,14 @@ class _Editor:
         client = Client(self.live.start.address, saving.TIMEOUTS)
         try:
             stored = store.read(client, self.environment["DEMO_CONFIG_KEY"])
+            made = self._made(client)  # after the document: it cannot be a later one than a save that is not found
             refusal = store.write_refusal(client, self.environment["DEMO_CONFIG_KEY"])
         except ConsulError as error:
             return self._out_of_reach(error)
         finally:
             client.close()
+        if made:
+            return self._saved(made.index)
         if refusal:
             return self._refused(stored, refusal)
         if self.data is None:
@@ -52,6 +55,11 @@ class _Editor:
         if self.data.get("base_index") != str(stored.index):
             return self._conflict(stored, self.data)
         return self._checked(self._form(stored), stored)
+
+    def _made(self, client: Client) -> history.Save | None:
+        """The save that is asked for, if it was made already: a button can be pressed twice."""
+        save_id = self.data.get("save_id", "") if self.data and self.data.get("step") == "save" else ""
+        return history.read(client, self.environment["DEMO_CONFIG_KEY"], save_id) if history.is_id(save_id) else None
 
     def _checked(self, form: ConfigurationForm, stored: store.Stored) -> HttpResponse:
         """Validate, probe, and go on to the step that was asked for."""
@@ -74,9 +82,12 @@ class _Editor:
             return self._reread(form)
         except Denied as error:
             return self._form_page(form, refusal=str(error))
-        except (store.TooLarge, store.Unconfirmed, ConsulError) as error:
+        except (saving.Unlogged, store.TooLarge, store.Unconfirmed, ConsulError) as error:
             form.add_error(None, why_not_saved(error))
             return self._form_page(form)
+        return self._saved(index)
+
+    def _saved(self, index: int) -> HttpResponse:
         halves.forget(self.session)
         messages.success(self.request, _("Saved as ModifyIndex %(index)s.") % {"index": index})
         return HttpResponseRedirect(reverse("admin:configuration_history"))
@@ -169,6 +180,8 @@ def why_not_saved(error: Exception) -> str:
     """What a page says of a save that failed."""
     if isinstance(error, store.TooLarge):
         return _("The document and its history do not fit into one transaction of Consul (512 KiB).")
+    if isinstance(error, saving.Unlogged):
+        return _("The database of this site does not take the log entry, so nothing was saved: try again.")
     reason = localized(str(error))
     if isinstance(error, store.Unconfirmed):
         return _("Consul did not confirm the save. It is never made twice: try again. (%(why)s)") % {"why": reason}

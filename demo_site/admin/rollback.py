@@ -81,11 +81,14 @@ class _Rollback:
         client, key = Client(self.live.start.address, saving.TIMEOUTS), self.environment["DEMO_CONFIG_KEY"]
         try:
             stored, save = store.read(client, key), history.read(client, key, self.save_id)
+            made = history.read(client, key, self.context["new_id"]) if self.data else None  # pressed twice
             self.context["refusal"] = store.write_refusal(client, key)
         except ConsulError as error:
             return self._out_of_reach(error)
         finally:
             client.close()
+        if made:
+            return self._saved(made.index)
         if save is None:
             raise Http404
         return self._answer(stored, save)
@@ -108,9 +111,12 @@ class _Rollback:
             index = saving.commit(self.live, change, self.request.user)
         except store.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
-        except (store.TooLarge, store.Unconfirmed, ConsulError) as error:
+        except (saving.Unlogged, store.TooLarge, store.Unconfirmed, ConsulError) as error:
             form.add_error(None, why_not_saved(error))
             return self._page(**shown)
+        return self._saved(index)
+
+    def _saved(self, index: int) -> HttpResponse:
         messages.success(self.request, _("Rolled back, saved as ModifyIndex %(index)s.") % {"index": index})
         return HttpResponseRedirect(reverse("admin:configuration_history"))
 

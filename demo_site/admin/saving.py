@@ -1,22 +1,30 @@
 """A save with everything that belongs to it: Django's log, the history in Consul, the compare-and-set."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django import db
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
 
 from ..config import history, store
 from ..config.effective import Masker
 from ..config.live import Live
 from ..config.masked import Difference, Settings, Shown
 from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.errors import ConsulError
 from ..models import EffectiveConfiguration
 
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
+
+logger = logging.getLogger(__name__)
+
+
+class Unlogged(Exception):
+    """Django's log did not take the entry; nothing was saved."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +47,36 @@ class Change:
 
 
 def commit(live: Live, change: Change, user: Any) -> int:
-    """Save it and log it; returns the new ModifyIndex. Raises as `store.save`; then nothing was logged either.
+    """Save it and log it; returns the new ModifyIndex. Raises `Unlogged`, or as `store.save`.
 
-    What Consul did not confirm is logged as such: it may have been made.
+    The log entry comes first, so nothing is saved without one, and is committed before Consul is asked: other requests
+    would wait for the database's lock as long as Consul takes. It says that Consul did not confirm the save until
+    Consul has; it goes if nothing was saved, or if another request had made this save.
     """
     environment = live.start.environment
     key, client = environment["DEMO_CONFIG_KEY"], Client(live.start.address, TIMEOUTS)
+    logged = _log(key, change, user)
     try:
-        with transaction.atomic():  # a log that cannot be written stops the save
-            logged = _log(key, change, user)
-            entry = _entry(change, user)
-            try:
-                index = store.save(client, key, change.raw, change.id, entry, environment["DEMO_CONFIG_HISTORY"])
-            except store.Unconfirmed as error:
-                unconfirmed = error
-            else:
-                return index
-            logged.change_message = f"(Consul did not confirm this) {logged.change_message}"
-            logged.save(update_fields=["change_message"])
+        saved = store.save(client, key, change.raw, change.id, _entry(change, user), environment["DEMO_CONFIG_HISTORY"])
+    except (store.Conflict, store.TooLarge, ConsulError):
+        _try(logged.delete)
+        raise
     finally:
         client.close()
-    raise unconfirmed
+    if saved.earlier:
+        _try(logged.delete)
+    else:
+        logged.change_message = _message(change)
+        _try(logged.save)
+    return saved.index
+
+
+def _try(write: Callable[[], object]) -> None:
+    """What Consul did is done, whatever becomes of the log entry: that one then says less than is known."""
+    try:
+        write()
+    except db.Error as error:
+        logger.warning("A log entry goes on saying that Consul did not confirm a change: %s", error)
 
 
 def _entry(change: Change, user: Any) -> history.Save:
@@ -75,17 +92,25 @@ def _entry(change: Change, user: Any) -> history.Save:
 
 
 def _log(key: str, change: Change, user: Any) -> LogEntry:
-    lines = [f"{d.setting}: {_text(d.before)} → {_text(d.after)}" for d in change.differences]
-    entry = LogEntry(
-        user_id=user.pk,
-        content_type=ContentType.objects.get_for_model(EffectiveConfiguration),
-        object_id=key,
-        object_repr=key,
-        action_flag=CHANGE,
-        change_message="\n".join([f"{change.kind}: {change.shown_comment}", *lines]),
-    )
-    entry.save()
+    try:
+        entry = LogEntry(
+            user_id=user.pk,
+            content_type=ContentType.objects.get_for_model(EffectiveConfiguration),
+            object_id=key,
+            object_repr=key,
+            action_flag=CHANGE,
+            change_message=f"(Consul did not confirm this) {_message(change)}",
+        )
+        entry.save()
+    except db.Error as error:
+        logger.warning("A change is not saved, because it cannot be logged: %s", error)
+        raise Unlogged from error
     return entry
+
+
+def _message(change: Change) -> str:
+    lines = [f"{d.setting}: {_text(d.before)} → {_text(d.after)}" for d in change.differences]
+    return "\n".join([f"{change.kind}: {change.shown_comment}", *lines])
 
 
 def _text(shown: Shown) -> str:

@@ -38,6 +38,14 @@ class Stored:
         return self._parsed[1]
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A save that was made, and the ModifyIndex that it gave the document; `earlier`: by another request."""
+
+    index: int
+    earlier: bool = False
+
+
 class Conflict(Exception):
     """Somebody else changed the document since it was read; nothing was written."""
 
@@ -74,10 +82,10 @@ def _lacking(places: list[str]) -> str:
     return f"key:write: {named}"
 
 
-def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save, keep: int) -> int:
+def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save, keep: int) -> Saved:
     """Write the document and its history entry, and drop entries beyond the newest `keep`, all or nothing.
 
-    Returns the document's new ModifyIndex. An id that was saved before is not saved again: its index is returned.
+    An id that was saved before is not saved again: what is returned is the earlier save.
     Raises `Conflict`, `TooLarge`, `Unconfirmed`, or a `ConsulError` after which nothing was written.
     """
     place = history.prefix(key) + save_id
@@ -94,25 +102,25 @@ def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save
     except (Unreachable, Garbled) as error:
         # The reply is lost, not necessarily the write. The entry is there exactly if the transaction was made.
         return _confirmed(client, key, save_id, error)
-    return outcome.index or _why_not(client, key, save_id, outcome.failures)
+    return Saved(outcome.index) if outcome.index else _why_not(client, key, save_id, outcome.failures)
 
 
-def _confirmed(client: Client, key: str, save_id: str, error: ConsulError) -> int:
+def _confirmed(client: Client, key: str, save_id: str, error: ConsulError) -> Saved:
     try:
         made = history.read(client, key, save_id)
     except ConsulError:
         made = None
     if made is None:
         raise Unconfirmed(str(error)) from error
-    return made.index
+    return Saved(made.index)
 
 
-def _why_not(client: Client, key: str, save_id: str, failures: tuple[txn.Failure, ...]) -> int:
+def _why_not(client: Client, key: str, save_id: str, failures: tuple[txn.Failure, ...]) -> Saved:
     if any(failure.is_denied for failure in failures):
         places = (key, history.prefix(key))
         raise Denied(_lacking([places[min(f.operation, 1)] for f in failures if f.is_denied]))
     if made := history.read(client, key, save_id):
-        return made.index
+        return Saved(made.index, earlier=True)
     if any(failure.operation == 0 for failure in failures):
         raise Conflict
     raise Refused("; ".join(failure.reason for failure in failures))
