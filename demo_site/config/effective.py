@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +32,10 @@ _SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
 
 @dataclass(frozen=True)
 class Row:
-    """One setting. `value` is masked where `secret`; `loaded_at` is ISO 8601 in UTC, `None` when never loaded."""
+    """One setting. `value` is masked where `secret`; `loaded_at` is ISO 8601 in UTC, `None` when never loaded.
+
+    `told`: the value is a sentence of ours, which can be translated, and nothing that anybody has set.
+    """
 
     setting: str
     value: str | int | None
@@ -40,10 +43,15 @@ class Row:
     loaded_at: str | None
     feeds: str
     secret: bool = False
+    told: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The row as `effective_config --format json` prints it."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "told"}
+
+
+class _Told(str):
+    """A sentence of ours where a value would stand."""
 
 
 class Masker:
@@ -78,7 +86,7 @@ def rows(live: Live) -> list[Row]:
 
 
 def _cleaned(row: Row, masker: Masker) -> Row:
-    return row if row.secret else Row(row.setting, masker.clean(row.value), *list(asdict(row).values())[2:])
+    return row if row.secret else replace(row, value=masker.clean(row.value))
 
 
 def environment_secrets(environment: Environment) -> list[str]:
@@ -100,9 +108,9 @@ def _state_row(live: Live) -> Row:
     """The first row: the state of the document, with every fault of one that could not be used."""
     error = live.start.error
     if error:
-        return Row("document", f"{error.condition}: {error}", _source(live), None, "start-up")
+        return Row("document", f"{error.condition}: {error}", _source(live), None, "start-up", told=True)
     loaded = live.in_force.loaded
-    return Row("document", str(live.status), loaded.origin, _time(loaded.loaded_at), "CACHES, SHOW_MESSAGE")
+    return Row("document", str(live.status), loaded.origin, _time(loaded.loaded_at), "CACHES, SHOW_MESSAGE", told=True)
 
 
 def _source(live: Live) -> str:
@@ -126,7 +134,8 @@ def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:
             yield Row(path, value, origin, loaded_at, feeds)
     for path, value in in_force.document.ignored.items():
         # Whatever an unknown member holds may be a misspelt secret: its kind is shown, never its value.
-        yield Row(path, f"ignored: {_kind(value)}", origin, loaded_at, "nothing: not a member this version knows")
+        feeds = "nothing: not a member this version knows"
+        yield Row(path, f"ignored: {_kind(value)}", origin, loaded_at, feeds, told=True)
 
 
 def _kind(value: Any) -> str:
@@ -146,7 +155,8 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
             origin = f"gunicorn bind {where.address}:{where.port}"
         if variable.secret and value:
             value = masker.mask(str(value))
-        yield Row(name, value, origin, _time(_STARTED_AT), variable.feeds, secret=variable.secret)
+        told = isinstance(value, _Told)
+        yield Row(name, value, origin, _time(_STARTED_AT), variable.feeds, secret=variable.secret, told=told)
 
 
 def _effective_values(live: Live) -> dict[str, Any]:
@@ -154,11 +164,13 @@ def _effective_values(live: Live) -> dict[str, Any]:
     values: dict[str, Any] = {"CONSUL_HTTP_ADDR": live.start.address.url}
     environment = live.start.environment
     # Which address that is, only the registration asks the agent: these rows ask nobody.
-    told_by_agent = "(the address that the local Consul agent advertises)" if address_is_open(environment) else None
+    told_by_agent = (
+        _Told("(the address that the local Consul agent advertises)") if address_is_open(environment) else None
+    )
     try:
         service = define(environment, address=told_by_agent and DEFAULT_ADDRESS)
     except DefinitionInvalid as error:
-        return values | {"SERVICE_NAME": f"invalid: {error}"}
+        return values | {"SERVICE_NAME": _Told(f"invalid: {error}")}
     values |= {"SERVICE_NAME": service.name, "SERVICE_ID": service.id, "SERVICE_TAGS": ",".join(service.tags)}
     return values | {"SERVICE_ADDRESS": told_by_agent or service.address, "SERVICE_PORT": service.port}
 
