@@ -114,7 +114,7 @@ def _registration(live: Live, client: Client) -> Line:
         definition = define(live.start.environment)
         entry = services.agent_entry(client, definition.id)
     except DefinitionInvalid as error:
-        return Line("Registration", "bad", str(error), _("Correct the SERVICE_ variables."))
+        return Line("Registration", "bad", localized(str(error)), _("Correct the SERVICE_ variables."))
     except ConsulError as error:
         return Line("Registration", "note", localized(str(error)))
     if entry is None:
@@ -126,7 +126,7 @@ def _registration(live: Live, client: Client) -> Line:
     place = {"id": definition.id, "address": f"{definition.address}:{definition.port}"}
     if not failing:
         return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing") % place)
-    names = ", ".join(f"{check.get('Name')}: {check.get('Status')}" for check in failing)
+    names = ", ".join(f"{check.get('Name')}: {localized(str(check.get('Status')))}" for check in failing)
     text = _("%(id)s at %(address)s gets no traffic: %(checks)s") % {**place, "checks": names}
     return Line("Registration", "bad", text, _("See what the check asks; Consul's own page shows its output."))
 
