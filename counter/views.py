@@ -29,12 +29,12 @@ def index(request: HttpRequest) -> HttpResponse:
         hit = hits.count()
     except hits.CountingFailed:
         return _answer(request, _OUT_OF_REACH, status=503)
-    return _answer(request, f"{hit.message}! I have been seen {hit.number} times.")
+    return _answer(request, f"{hit.message}! I have been seen {hit.number} times.", number=hit.number)
 
 
-def _answer(request: HttpRequest, sentence: str, status: int = 200) -> HttpResponse:
+def _answer(request: HttpRequest, sentence: str, status: int = 200, number: int | None = None) -> HttpResponse:
     if "text/html" in request.META.get("HTTP_ACCEPT", ""):
-        response = _page(request, sentence, status)
+        response = _page(request, sentence, status, number)
     else:
         line = f"{sentence}\n".encode() if sentence else b""
         response = HttpResponse(line, content_type="text/plain; charset=utf-8", status=status)
@@ -48,12 +48,12 @@ def _answer(request: HttpRequest, sentence: str, status: int = 200) -> HttpRespo
     return response
 
 
-def _page(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
-    """The page in the visitor's language; the counted sentence is the same in all."""
+def _page(request: HttpRequest, sentence: str, status: int, number: int | None) -> HttpResponse:
+    """The page in the visitor's language; the counted sentence is the same in all. `number` is shown large above it."""
     # Here and not in a middleware, which would look for a language where a line of text is the answer.
     with translation.override(translation.get_language_from_request(request)):
         shown = translation.gettext(sentence) if sentence == _OUT_OF_REACH else sentence
-        context = {"sentence": shown, "style": _STYLE, "failed": status != 200}
+        context = {"sentence": shown, "number": number, "style": _STYLE, "failed": status != 200}
         response = render(request, "counter/index.html", context, status=status)
     response["Content-Security-Policy"] = _POLICY
     return response

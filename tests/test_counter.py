@@ -40,6 +40,14 @@ def test_browser_gets_a_page_with_the_same_sentence(session_site, redis, headers
     assert answer.text.lower().startswith("<!doctype html>")
 
 
+def test_page_sets_the_number_off_and_reads_it_out_once(session_site, redis):
+    """Large above the sentence, which stays one sentence; a page without a number has none there."""
+    set_off = re.compile(r'<p class="number" aria-hidden="true">(\d+)</p>')
+    for number in ("1", "2"):
+        assert set_off.findall(session_site.get("/", headers=HTML).text) == [number]
+    assert not set_off.search(session_site.request("HEAD", "/", headers=HTML).text)
+
+
 @pytest.mark.parametrize("headers", [TEXT, HTML])
 def test_no_cache_may_show_a_number_twice(session_site, redis, headers):
     answer = session_site.get("/", headers=headers)
