@@ -259,6 +259,29 @@ def test_one_who_may_only_view_finds_no_way_to_the_form(admin, browser):
     assert session.post(f"{admin.url}{PATH}edit/", token, timeout=30).status_code == 403
 
 
+def test_one_who_may_change_and_not_view_gets_a_page_after_each_step(admin, browser, consul):
+    pages = admin.log_in(browser, "other")
+    pages.browser.open(f"{admin.url}/admin/")
+    pages.press("#configuration-module a[href$='/edit/']")
+    assert not pages.has("a[href$='/history/'], a[href$='/effective-configuration/']")
+    pages.press("a.closelink")
+    pages.edit(show_message="by one who may not view").save()
+    assert f"Saved as ModifyIndex {consul.index(admin.key)}" in pages.text("body")
+    assert [link.get_attribute("href") for link in pages.browser.all("#configuration-module a")] == [
+        f"{admin.url}{PATH}edit/"
+    ]
+
+
+def test_the_three_permissions_do_not_need_each_other(admin, consul):
+    session = admin.session("other")
+    assert session.get(f"{admin.url}{PATH}history/", timeout=30).status_code == 403
+    assert session.get(f"{admin.url}{PATH}", timeout=30).status_code == 403
+    editor = Editor(admin, "other")
+    assert "Saved as ModifyIndex" in editor.post(editor.form() | {"show_message": "changed", "comment": "x"})
+    save_id = history(consul, admin)[0].rpartition("/")[2]
+    assert session.get(f"{admin.url}{PATH}history/{save_id}/rollback/", timeout=30).status_code == 403
+
+
 READ_ONLY = 'key_prefix "" { policy = "read" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
 DOCUMENT_ONLY = READ_ONLY + ' key "admin-config" { policy = "write" }'
 

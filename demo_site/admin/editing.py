@@ -4,10 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..config import editing, history, masked, store
@@ -89,8 +87,8 @@ class _Editor:
 
     def _saved(self, index: int) -> HttpResponse:
         halves.forget(self.session)
-        messages.success(self.request, _("Saved as ModifyIndex %(index)s.") % {"index": index})
-        return HttpResponseRedirect(reverse("admin:configuration_history"))
+        text = _("Saved as ModifyIndex %(index)s.") % {"index": index}
+        return saving.answer(self.request, self.context["may"], text)
 
     def _reread(self, form: ConfigurationForm) -> HttpResponse:
         client = Client(self.live.start.address, saving.TIMEOUTS)
@@ -109,8 +107,8 @@ class _Editor:
         found = clashes.find(form, before, self._masker(stored))
         self.data = clashes.carried_over(data, found, form.origin.shown)
         if found and all(clash.mine == clash.theirs for clash in found):
-            messages.success(self.request, _("What is stored now is what you typed: nothing is left to save."))
-            return HttpResponseRedirect(reverse("admin:configuration_history"))
+            text = _("What is stored now is what you typed: nothing is left to save.")
+            return saving.answer(self.request, self.context["may"], text)
         return self._form_page(self._form(stored), clashes=found)
 
     def _out_of_reach(self, error: ConsulError) -> HttpResponse:

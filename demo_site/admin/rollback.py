@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..config import editing, history, masked, store
@@ -117,8 +115,8 @@ class _Rollback:
         return self._saved(index)
 
     def _saved(self, index: int) -> HttpResponse:
-        messages.success(self.request, _("Rolled back, saved as ModifyIndex %(index)s.") % {"index": index})
-        return HttpResponseRedirect(reverse("admin:configuration_history"))
+        text = _("Rolled back, saved as ModifyIndex %(index)s.") % {"index": index}
+        return saving.answer(self.request, self.context["may"], text)
 
     def _out_of_reach(self, error: ConsulError) -> HttpResponse:
         reason = localized(str(error))

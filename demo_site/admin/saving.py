@@ -1,14 +1,17 @@
 """A save with everything that belongs to it: Django's log, the history in Consul, the compare-and-set."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from django import db
+from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
 
 from ..config import history, store
 from ..config.effective import Masker
@@ -69,6 +72,12 @@ def commit(live: Live, change: Change, user: Any) -> int:
         logged.change_message = _message(change)
         _try(logged.save)
     return saved.index
+
+
+def answer(request: HttpRequest, may: Mapping[str, bool], text: str) -> HttpResponseRedirect:
+    """Say that it is saved, in the history, or where somebody gets who may change the configuration but not view it."""
+    messages.success(request, text)
+    return HttpResponseRedirect(reverse("admin:configuration_history" if may["view"] else "admin:index"))
 
 
 def _try(write: Callable[[], object]) -> None:
