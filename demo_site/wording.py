@@ -98,6 +98,7 @@ _SENTENCES = (
     _("the document at index %(index)s was rejected: %(why)s"),
     _("the key `%(key)s` was deleted"),
     _("Consul holds ModifyIndex %(index)s"),
+    _("this process does not follow the key: gunicorn.conf.py, which starts the watch, was not read"),
     _("running on a snapshot of %(time)s; %(why)s"),
     _("running on a snapshot of %(time)s"),
     _("not loaded"),

@@ -216,6 +216,17 @@ def test_consul_stopped_and_back_with_an_empty_state(start, own_consul, redis, c
     workers.wait_state("current", index=own_consul.index(config_key))
 
 
+def test_worker_that_nobody_made_follow_does_not_claim_to_be_current(environment, new_site, tmp_path):
+    """gunicorn that was started in another directory finds no gunicorn.conf.py, and no watch is started."""
+    settings = tmp_path / "nothing.py"
+    settings.touch()
+    site = new_site(environment).gunicorn("--config", str(settings))
+    ready = site.get("/readyz")
+    config = ready.json()["config"]
+    assert (ready.status_code, config["state"]) == (200, "stale")
+    assert "this process does not follow the key: gunicorn.conf.py" in config["reason"]
+
+
 # Workers that are replaced.
 
 

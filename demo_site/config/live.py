@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # After a change, for each worker of the instance: what the first ones still have to do, and their next questions, would
 # compete with the answers that the last ones wait for.
 PAUSE_SECONDS = 0.0005
+NOT_FOLLOWED = "this process does not follow the key: gunicorn.conf.py, which starts the watch, was not read"
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Live:
         self.status = Status("current")
         if start.loaded:
             self._in_force = InForce(start.loaded)
-            self.status = self._initial_status(start.loaded)
+            self.status = Status("file") if start.loaded.kind == "file" else Status(*self._out_of_step(NOT_FOLLOWED))
 
     @staticmethod
     def _initial_status(value: Loaded) -> Status:
@@ -90,7 +91,7 @@ class Live:
         inherited = self._kept.read()
         if inherited and not inherited.same_as(self.in_force.loaded):
             self._in_force = InForce(inherited)
-            self.status = self._initial_status(inherited)
+        self.status = self._initial_status(self.in_force.loaded)
         self._kept.keep(self.in_force.loaded)
         if self.status.state == "snapshot":
             logger.warning("Consul was out of reach at the start: %s", self.status.reason)
