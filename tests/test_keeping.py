@@ -10,8 +10,11 @@ import psutil
 import pytest
 import requests
 
+from demo_site.consul_agent import services
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
+from demo_site.consul_agent.errors import Garbled
+from demo_site.durations import seconds
 from demo_site.environment import Environment
 from demo_site.registration import bound
 from demo_site.registration.definition import define
@@ -79,6 +82,26 @@ def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site)
     lines = [line for line in site.log().splitlines() if "registration.keep: The registration" in line]
     assert len(lines) == 2, "one line when it begins, one when it ends"
     assert "refused the connection" in lines[0] and lines[1].endswith("is kept again")
+
+
+WRITES = {
+    "register": lambda client: services.register(client, {"Name": NAME}),
+    "beat": lambda client: services.beat(client, "a", "passing", ""),
+    "remove_check": lambda client: services.remove_check(client, "a"),
+    "agent_entry": lambda client: services.agent_entry(client, "a"),
+    "deregister": lambda client: services.deregister(client, "a"),
+}
+
+
+@pytest.mark.parametrize("body", ["", "404 page not found", "<!doctype html><title>Not Found</title>", "{}"])
+@pytest.mark.parametrize("what", WRITES)
+def test_what_answers_404_to_all_is_no_consul(new_proxy, consul, what, body):
+    proxy = new_proxy(consul.http_port)
+    proxy.answer_http("404 Not Found", body)
+    client = Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address}))
+    with pytest.raises(Garbled, match=f"What listens at http://{proxy.address} "):
+        WRITES[what](client)
+    client.close()
 
 
 def _deregister(consul, entry):

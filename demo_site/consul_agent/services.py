@@ -35,16 +35,27 @@ def _list(client: Client, path: str) -> list[dict[str, Any]]:
     return found
 
 
+def _write(client: Client, path: str, data: str = "") -> None:
+    """Only a 200 says that it was done; a 404 is also what something that is not Consul answers to all."""
+
+    def done(response: Any) -> None:
+        if response.code != 200:
+            said = " ".join(response.body[:200].split()) or "nothing"
+            raise Garbled(f"What listens at {client.address.url} did not take a write: {response.code}, {said}.")
+
+    client.http.put(done, path, data=data)
+
+
 def register(client: Client, definition: dict[str, Any]) -> None:
     """Register the service that `definition` describes, in the form of the agent's API; replaces the same id."""
-    client.http.put(lambda response: None, "/v1/agent/service/register", data=json.dumps(definition))
+    _write(client, "/v1/agent/service/register", json.dumps(definition))
 
 
 def deregister(client: Client, service_id: str) -> bool:
     """Remove the service and its checks. False when the agent does not have it."""
     if agent_entry(client, service_id) is None:
         return False
-    client.http.put(lambda response: None, f"/v1/agent/service/deregister/{service_id}")
+    _write(client, f"/v1/agent/service/deregister/{service_id}")
     return True
 
 
@@ -60,15 +71,15 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
     """The agent's entry with its checks, asked for at once; None when there is none.
 
     The agent's status says how the service is: 200 passing, 429 warning, 503 critical. A 503 without an entry is an
-    agent in trouble.
+    agent in trouble. Of an unknown service it says 404, and that `Service` is null.
     """
 
     def entry(response: Any) -> AgentEntry | None:
-        if response.code == 404:
-            return None
         if response.code == 503 and not response.body.startswith("{"):
             raise Unreachable(f"Consul at {client.address.url} answered 503: {response.body[:200].strip()}.")
         found = json.loads(response.body)
+        if response.code == 404 and found["Service"] is None:
+            return None
         return AgentEntry(dict(found["Service"]), {check["CheckID"]: check for check in found["Checks"] or []})
 
     path = f"/v1/agent/health/service/id/{service_id}"
@@ -78,7 +89,7 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
 
 def remove_check(client: Client, check_id: str) -> None:
     """Remove one check."""
-    client.http.put(lambda response: None, f"/v1/agent/check/deregister/{check_id}")
+    _write(client, f"/v1/agent/check/deregister/{check_id}")
 
 
 def advertised_address(client: Client) -> str:
@@ -109,4 +120,4 @@ def names(client: Client) -> dict[str, list[str]]:
 def beat(client: Client, check_id: str, status: str, output: str) -> None:
     """Set a TTL check to passing, warning or critical, with a sentence for people."""
     body = json.dumps({"Status": status, "Output": output})
-    client.http.put(lambda response: None, f"/v1/agent/check/update/{check_id}", data=body)
+    _write(client, f"/v1/agent/check/update/{check_id}", body)
