@@ -312,6 +312,13 @@ def test_unix_socket_is_no_address(new_member, tmp_path):
     assert "set SERVICE_ADDRESS and SERVICE_PORT" in ended.stderr
 
 
+def test_interval_that_would_make_the_keeper_spin_ends_the_start(new_member):
+    ended = new_member(SERVICE_CHECK_INTERVAL="1ms").failing_gunicorn()
+    assert ended.status == os.EX_CONFIG
+    assert "interval: must be at least 1s" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("name", ["my_demo", "a.b", "-a"])
 def test_name_that_is_no_dns_label_ends_the_start(new_member, name):
     ended = new_member(SERVICE_NAME=name).failing_gunicorn()

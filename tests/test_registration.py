@@ -255,7 +255,7 @@ def test_unreachable_agent(new_site, redis, tmp_path):
         *[("id", value) for value in ("a/b", "a b", ".", "..", "../x", "a?b", "a%2fb", "\u00fc", "a\n", "x" * 300)],
         *[("port", port) for port in (0, 65536, -1)],
         *[("address", address) for address in ("0.0.0.0", "::", "a b", "http://a", "127.0.0.1:80", "-a", "a\n")],  # noqa: S104
-        *[("interval", text) for text in ("10", "ten", "-1s", "0s", "1 s", "10sec", "1d", "\u0661s")],
+        *[("interval", text) for text in ("10", "ten", "-1s", "0s", "1 s", "10sec", "1d", "\u0661s", "1ms", "999ms")],
         *[("timeout", text) for text in ("10", "0s")],
         *[("deregister_after", text) for text in ("10", "1y")],
         *[("check_url", url) for url in ("ftp://a", "a", "http://", "http://[::1", "http://a:0", "http://a\n/b")],
@@ -277,7 +277,7 @@ def test_invalid_value_is_refused_by_name(option, value):
     [
         *[("name", name) for name in ("a", "my-demo-2", "2fast", "x" * 63)],
         *[("address", address) for address in ("10.0.0.1", "::1", "fe80::1", "redis.example.org", "host")],
-        *[("interval", text) for text in ("500ms", "1m30s", "1.5s", "10m", "1h")],
+        *[("interval", text) for text in ("1s", "1000ms", "1m30s", "1.5s", "10m", "1h")],
     ],
 )
 def test_unusual_value_is_taken(option, value):

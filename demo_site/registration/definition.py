@@ -16,6 +16,7 @@ from ..durations import seconds
 from ..environment import Environment
 from .bound import Bound, bound
 
+LEAST_INTERVAL_SECONDS = 1  # the keeper looks twice in an interval
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -153,7 +154,7 @@ def _faults(definition: ServiceDefinition) -> list[str]:
         *(_meta_fault(key, value) for key, value in definition.meta.items()),
         _unless(definition.check in ("http", "ttl"), "check", "must be http or ttl"),
         _unless(not definition.check_url or _is_http_url(definition.check_url), "check-url", "must be an http URL"),
-        _duration_fault("interval", definition.interval),
+        _duration_fault("interval", definition.interval, LEAST_INTERVAL_SECONDS),
         _duration_fault("timeout", definition.timeout),
         _duration_fault("deregister-after", definition.deregister_after),
     ]
@@ -188,8 +189,10 @@ def _is_http_url(text: str) -> bool:
         return False
 
 
-def _duration_fault(what: str, duration: str) -> str:
+def _duration_fault(what: str, duration: str, least: float = 0) -> str:
     try:
+        if least:
+            return _unless(seconds(duration) >= least, what, f"must be at least {least:g}s")
         return _unless(seconds(duration) > 0, what, "must be more than nothing")
     except ValueError as error:
         return f"{what}: {error}"
