@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,7 +17,7 @@ from demo_site.consul_agent.client import Client
 from demo_site.consul_agent.errors import Garbled
 from demo_site.durations import seconds
 from demo_site.environment import Environment
-from demo_site.registration import bound
+from demo_site.registration import bound, keep
 from demo_site.registration.definition import define
 from demo_site.registration.keep import Keeper
 from tests.support.consul import ConsulServer
@@ -197,6 +198,28 @@ def test_ttl_beats_carry_the_verdict_of_readyz(new_member, consul, own_redis, co
     seconds_until_passing(consul, bound=10)
 
 
+@pytest.mark.parametrize("interval", ["1s", "3s", "10s"])
+def test_beat_that_is_lost_does_not_turn_the_check_critical(consul, new_proxy, monkeypatch, interval):
+    """The keeper's clock is moved by what it yields, so the machine's speed does not matter."""
+    proxy, now = new_proxy(consul.http_port), [0.0]
+    monkeypatch.setattr(keep, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    definition = define(Environment({"SERVICE_PORT": "1"}), check="ttl", interval=interval, timeout="100ms")
+    steps = Keeper(Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address})), definition).steps()
+    beaten_at, longest = 0.0, 0.0
+    for number in range(40):
+        is_lost = number % 5 == 4
+        proxy.answer_http("500 Internal Server Error") if is_lost else proxy.pass_through()
+        proxy.cut()
+        before = proxy.seen.count(b"PUT /v1/agent/check/update/")
+        pause = next(steps)
+        if proxy.seen.count(b"PUT /v1/agent/check/update/") > before:
+            longest, beaten_at = max(longest, now[0] - beaten_at), now[0]
+        now[0] += pause
+    [ttl] = {check["TTL"] for check in definition.payload()["Checks"]}
+    assert seconds(ttl) == 2 * seconds(interval)
+    assert longest <= 0.8 * seconds(ttl)
+
+
 def _output(consul):
     checks = consul.api("GET", "/v1/agent/checks").json()
     return checks[f"service:{service_id(consul)}:ready"]["Output"]
@@ -240,13 +263,14 @@ def test_registration_stays_while_the_workers_are_killed(member, consul):
 # Identity.
 
 
-def test_crashed_instance_turns_critical_and_is_replaced(new_member, consul):
-    site = new_member(SERVICE_CHECK_INTERVAL="1s")
+@pytest.mark.parametrize("check", ["http", "ttl"])
+def test_crashed_instance_turns_critical_and_is_replaced(new_member, consul, check):
+    site = new_member(SERVICE_CHECK=check, SERVICE_CHECK_INTERVAL="4s")
     site.gunicorn()
     seconds_until_passing(consul)
     os.killpg(site.pid, signal.SIGKILL)
     site.wait()
-    wait_until(lambda: check_statuses(consul)["ready"] == "critical", 2 + 3, "critical within two intervals")
+    wait_until(lambda: check_statuses(consul)["ready"] == "critical", 2 * 4 + 3, "critical within two intervals")
     assert list(consul.agent_services()) == [f"{NAME}-{socket.gethostname()}-{site.port}"]
     site.gunicorn()
     seconds_until_passing(consul)

@@ -98,8 +98,8 @@ class ServiceDefinition:
         return f"GET {url} every {self.interval}, answered within {self.timeout}"
 
     def _probe(self, url: str) -> dict[str, str]:
-        if self.check == "ttl":  # three beats may be late or lost before the check turns critical
-            return {"TTL": f"{3 * seconds(self.interval):g}s"}
+        if self.check == "ttl":  # as an HTTP check does, it tells within two intervals that the instance is dead
+            return {"TTL": f"{2 * seconds(self.interval):g}s"}
         return {"HTTP": url, "Interval": self.interval, "Timeout": self.timeout}
 
 

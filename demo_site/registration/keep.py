@@ -46,16 +46,16 @@ class Keeper:
 
     def steps(self) -> Iterator[float]:
         """Each step makes the agent's entry the desired one and yields the seconds until the next. Never ends."""
-        failures = 0
+        failures, interval = 0, seconds(self._definition.interval)
         while True:
             try:
                 self._look()
                 failures = 0
-                yield min(LOOK_SECONDS, seconds(self._definition.interval))
+                yield self._look_seconds
             except ConsulError as error:
                 failures += 1
                 self._trouble(error)
-                yield _backoff(failures)
+                yield min(_backoff(failures), interval)  # a beat that was lost is made good before the TTL is over
 
     def leave(self) -> Iterator[float]:
         """Take the entry out of the agent; yields the seconds to wait after each attempt that failed."""
@@ -79,6 +79,10 @@ class Keeper:
         services.beat(self._client, self._definition.live_check_id, *live)
         self._next_beat = time.monotonic() + seconds(self._definition.interval)
 
+    @property
+    def _look_seconds(self) -> float:
+        return min(LOOK_SECONDS, seconds(self._definition.interval) / 2)
+
     def _look(self) -> None:
         if self._find_address:
             self._definition = replace(self._definition, address=self._find_address(self._client))
@@ -99,9 +103,8 @@ class Keeper:
         return ask(definition.check_url or f"{self._own_url}/readyz", seconds(definition.timeout))
 
     def _is_beat_due(self) -> bool:
-        """Whether the next look would come too late for the beat."""
-        look = min(LOOK_SECONDS, seconds(self._definition.interval))
-        return time.monotonic() + look / 2 >= self._next_beat
+        """Whether the next look would come too late for the beat: two are never further apart than the interval."""
+        return time.monotonic() + self._look_seconds >= self._next_beat
 
     def _verify(self) -> None:
         """An agent takes an entry even where its own token does not let it reach the catalog."""

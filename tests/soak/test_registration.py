@@ -140,8 +140,9 @@ def test_rolling_workers(new_member, own_consul, new_proxy, figure):
     assert made == 3
 
 
-def test_crash(new_member, own_consul, figure):
-    site = new_member().gunicorn()
+@pytest.mark.parametrize("check", ["http", "ttl"])
+def test_crash(new_member, own_consul, figure, check):
+    site = new_member(SERVICE_CHECK=check).gunicorn()
     seconds_until_passing(own_consul)
     seconds = []
     for _ in range(3):
@@ -156,7 +157,9 @@ def test_crash(new_member, own_consul, figure):
         assert [entry["ServiceID"] for entry in own_consul.catalog(NAME)] == [
             f"{NAME}-{socket.gethostname()}-{site.port}"
         ]
-    figure("kill -9: critical after (interval 10 s), one entry after the restart", told(seconds))
+    figure(
+        f"kill -9, {check.upper()} check, interval 10 s: critical after; one entry after the restart", told(seconds)
+    )
     assert max(seconds) < 20
 
 
