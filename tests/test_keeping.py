@@ -85,6 +85,25 @@ def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site)
     assert "refused the connection" in lines[0] and lines[1].endswith("is kept again")
 
 
+def test_failing_consul_is_asked_less_than_once_a_second(environment, new_site, new_proxy, consul):
+    """By the one worker that does all: it follows the key, publishes itself and keeps the entry."""
+    proxy = new_proxy(consul.http_port)
+    site = new_site({**environment, "CONSUL_HTTP_ADDR": proxy.address, "CONSUL_REGISTER": "1"})
+    site.gunicorn()
+    seconds_until_passing(consul)
+    proxy.answer_http("500 Internal Server Error", "rpc error")
+    proxy.cut()
+    for trouble in ("cannot be kept", "is not published"):
+        site.wait_logged(trouble)
+    before, began = proxy.seen.count(b" HTTP/1.1\r\n"), time.monotonic()
+    time.sleep(20)
+    asked = proxy.seen.count(b" HTTP/1.1\r\n") - before
+    assert 5 < asked <= time.monotonic() - began
+    proxy.pass_through()
+    consul.deregister_all()
+    assert seconds_until_passing(consul) < REPAIR_SECONDS
+
+
 WRITES = {
     "register": lambda client: services.register(client, {"Name": NAME}),
     "beat": lambda client: services.beat(client, "a", "passing", ""),

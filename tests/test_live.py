@@ -167,7 +167,7 @@ AWAY = {
 
 
 def test_failing_consul_is_asked_once_a_second_and_the_watch_is_back(start, proxy, consul, redis, config_key):
-    site, workers = start(proxy)
+    site, workers = start(proxy, CONSUL_REGISTER="1", SERVICE_DRAIN_SECONDS="0")
     with Load(site, clients=2, pause=0.01) as load:
         for name, fault in AWAY.items():
             fault(proxy)

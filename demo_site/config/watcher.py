@@ -23,7 +23,7 @@ WAIT_SECONDS = 60
 TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 # A document whose Redis did not answer is probed again: it may have been put before its server was up.
 REJECTED_WAIT_SECONDS = 15
-LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 4.0
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,10 @@ def watch(live: "Live", open_client: Callable[[], Client], key: str, wait: int =
         finally:
             client.close()
         failures += 1
-        # Full jitter above a floor, so that workers do not ask in step and each asks at most once a second.
+        # Jitter, so that workers do not ask in step. With the publisher and the keeper, which ask a failing Consul as
+        # well, a worker stays below one request a second.
         longest = min(LEAST_PAUSE_SECONDS * 2**failures, MOST_PAUSE_SECONDS)
-        yield random.uniform(LEAST_PAUSE_SECONDS, longest)  # noqa: S311 (jitter, no secret)
+        yield random.uniform(longest / 2, longest)  # noqa: S311 (jitter, no secret)
 
 
 def _follow(live: "Live", client: Client, key: str, wait: int) -> Iterator[float]:

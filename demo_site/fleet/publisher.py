@@ -21,7 +21,7 @@ RENEWALS_PER_LOOK = 12  # once a minute: is the key still there?
 # Lets the change itself reach every worker first, makes one write of several changes that come together, and keeps the
 # workers from writing all at once.
 LEAST_SETTLE_SECONDS, MOST_SETTLE_SECONDS = 0.2, 0.5
-# The watch asks a failing Consul as well: together they stay below one request a second.
+# The watch and the keeper ask a failing Consul as well: together they stay below one request a second.
 LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 4.0, 8.0
 DENIED_SECONDS = 60.0  # rights come by hand
 LEAVE_SECONDS = 0.5  # an exit waits no longer for each of: a step under way, a connection, an answer
