@@ -104,6 +104,23 @@ def test_failing_consul_is_asked_less_than_once_a_second(environment, new_site, 
     assert seconds_until_passing(consul) < REPAIR_SECONDS
 
 
+def test_agent_that_comes_back_at_another_address_is_asked_for_it(own_consul, redis, new_site):
+    """Bound to every address, the instance registers the one that its agent advertises."""
+    own_consul.put("demo-config", document(redis))
+    site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"})
+    site.address = f"{ANY}:{site.port}"
+    site.gunicorn()
+    seconds_until_passing(own_consul)
+    own_consul.advertised = "127.0.0.2"
+    own_consul.restart()
+    wait_until(lambda: _addresses(own_consul) == ["127.0.0.2"], 15, "the new address", ignoring=(KeyError,))
+    seconds_until_passing(own_consul)
+
+
+def _addresses(consul):
+    return [entry["ServiceAddress"] for entry in consul.catalog(NAME)]
+
+
 WRITES = {
     "register": lambda client: services.register(client, {"Name": NAME}),
     "beat": lambda client: services.beat(client, "a", "passing", ""),

@@ -41,6 +41,7 @@ class Keeper:
         self._definition = definition
         self._own_url = own_url or definition.base_url
         self._find_address = find_address
+        self._address_is_old = True
         self._next_beat = 0.0
         self._unverified = False
         self._troubles: set[str] = set()
@@ -55,6 +56,7 @@ class Keeper:
                 yield self._look_seconds
             except ConsulError as error:
                 failures += 1
+                self._address_is_old = True  # the agent may come back with another
                 self._trouble(error)
                 yield min(_backoff(failures), interval)  # a beat that was lost is made good before the TTL is over
 
@@ -85,18 +87,19 @@ class Keeper:
         return min(LOOK_SECONDS, seconds(self._definition.interval) / 2)
 
     def _look(self) -> None:
-        if self._find_address:
+        if self._find_address and self._address_is_old:
             self._definition = replace(self._definition, address=self._find_address(self._client))
-            self._find_address = None
+            self._address_is_old = False
         registered = repair(self._client, self._definition, lambda: self._ready().status)
         if registered:
             metrics.REGISTRATIONS.inc()
             logger.info("Registered %s with Consul", self._definition.id)
         if self._definition.check == "ttl" and (registered or self._is_beat_due()):
             self.beat()
-        if self._unverified:
+        if registered:  # an agent that lost the entry may be another; and it needs a moment to tell the catalog
+            self._address_is_old = self._unverified = True
+        elif self._unverified:
             self._verify()
-        self._unverified = registered  # the agent needs a moment to tell the catalog
         self._recovered()
 
     def _ready(self) -> Verdict:

@@ -28,6 +28,7 @@ class ConsulServer(ServerProcess):
 
     def __init__(self, *, keep_state=False, acl=False, joins=None, certificates=None):
         super().__init__("consul")
+        self.advertised = "127.0.0.1"  # the address that it tells others; a change takes effect with `restart`
         self.keep_state, self.acl, self.joins, self.certificates = keep_state, acl, joins, certificates
         self.ports = {name: free_port() for name in PORTS}
         self.http_port, self.https_port, self.dns_port = (self.ports[name] for name in ("http", "https", "dns"))
@@ -67,6 +68,7 @@ class ConsulServer(ServerProcess):
         config = {
             "node_name": f"node-{self.http_port}",
             "bind_addr": "127.0.0.1",
+            "advertise_addr": self.advertised,
             "client_addr": "127.0.0.1 ::1",
             "ports": self._port_config(),
             "performance": {"raft_multiplier": 1},
