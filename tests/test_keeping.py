@@ -24,6 +24,7 @@ from tests.support.consul import ConsulServer
 from tests.support.documents import document
 from tests.support.membership import NAME, check_statuses, registrations, seconds_until_passing, service_id
 from tests.support.waiting import wait_until
+from tests.test_metrics import value
 
 REPAIR_SECONDS = 5
 ANY = "0.0.0.0"  # noqa: S104 (what is under test)
@@ -119,6 +120,22 @@ def test_agent_that_comes_back_at_another_address_is_asked_for_it(own_consul, re
 
 def _addresses(consul):
     return [entry["ServiceAddress"] for entry in consul.catalog(NAME)]
+
+
+def test_entry_that_does_not_reach_the_catalog_is_not_registered(redis, new_site):
+    """The agent has no ACLs and takes it; the servers refuse what the token behind it may not write."""
+    rules = 'key_prefix "" { policy = "read" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
+    with ConsulServer(acl=True) as server, ConsulServer(joins=server) as agent:
+        server.put("demo-config", document(redis))
+        variables = {"CONSUL_HTTP_ADDR": agent.address, "CONSUL_HTTP_TOKEN": server.token(rules)}
+        site = new_site({**variables, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}).gunicorn()
+        site.wait_logged("the catalog does not show it")
+        assert list(agent.agent_services()) and server.catalog(NAME) == []
+        errors = value(site, "demo_config_registration_errors_total")
+        wait_until(lambda: value(site, "demo_config_registration_errors_total") >= errors + 2, message="two more looks")
+        assert value(site, "demo_config_registered") == 0
+        assert site.log().count("the catalog does not show it") == 1
+        assert value(site, "demo_config_registrations_total") == 1, "what the agent has is not written again"
 
 
 WRITES = {

@@ -9,7 +9,7 @@ from dataclasses import replace
 from .. import metrics
 from ..consul_agent import services
 from ..consul_agent.client import Client
-from ..consul_agent.errors import ConsulError
+from ..consul_agent.errors import ConsulError, Missing
 from ..durations import seconds
 from .definition import ServiceDefinition
 from .probe import Verdict, ask
@@ -113,11 +113,11 @@ class Keeper:
     def _verify(self) -> None:
         """An agent takes an entry even where its own token does not let it reach the catalog."""
         if not in_catalog(self._client, self._definition, bound=0.0):
-            logger.warning(
-                "The agent has %s, but the catalog does not show it, so nobody will find it. With ACLs on, the agent's "
-                "own token needs `node:write` and `service:write`.",
-                self._definition.id,
+            raise Missing(
+                "the agent has it, but the catalog does not show it, so nobody will find it. With ACLs on, the agent's "
+                "own token needs `node:write` and `service:write`, and this one `node:read` and `service:write`."
             )
+        self._unverified = False
 
     def _trouble(self, error: ConsulError) -> None:
         """Each kind of failure is logged once, until it is over."""
@@ -129,7 +129,8 @@ class Keeper:
             logger.warning("The registration of %s cannot be kept: %s", self._definition.id, error)
 
     def _recovered(self) -> None:
-        metrics.REGISTERED.set(1)
+        if not self._unverified:
+            metrics.REGISTERED.set(1)
         if self._troubles:
             self._troubles.clear()
             logger.info("The registration of %s is kept again", self._definition.id)
