@@ -151,6 +151,24 @@ def test_bad_documents_change_nothing_are_explained_and_the_next_good_one_works(
     assert (load.failed, load.cut) == ([], 0)
 
 
+def test_effective_config_calls_no_document_current_that_the_workers_rejected(start, consul, redis, config_key):
+    site, workers = start()
+    in_force = consul.index(config_key)
+    consul.put(config_key, document(redis) | {"redis_config": redis.document(redis_port=free_port())})
+    workers.wait_state("rejected", bound=10)
+
+    def said():
+        rows = json.loads(site.command("effective_config", "--format", "json").stdout)
+        [row] = [row for row in rows if row["setting"] == "document"]
+        assert row["value"].startswith("valid, as Consul holds it now; its Redis was not asked")
+        assert row["origin"].endswith(f"ModifyIndex {consul.index(config_key)}")
+        return row["value"]
+
+    wait_until(
+        lambda: said().endswith(f"; workers: {COUNT} rejected with ModifyIndex {in_force}"), 30, "the workers' words"
+    )
+
+
 # Consul away.
 
 

@@ -77,11 +77,14 @@ class Masker:
         return text
 
 
-def rows(live: Live) -> list[Row]:
-    """Every setting of the site. Works in all four start-up conditions; asks neither Consul nor Redis."""
+def rows(live: Live, state: str | None = None) -> list[Row]:
+    """Every setting of the site. Works in all four start-up conditions; asks neither Consul nor Redis.
+
+    `state` is what to say of a document that was loaded, where this process does not follow it.
+    """
     environment = live.start.environment
     masker = Masker([*environment_secrets(environment), *_document_secrets(live)])
-    found = [_state_row(live), *_document_rows(live, masker), *_environment_rows(live, masker)]
+    found = [_state_row(live, state), *_document_rows(live, masker), *_environment_rows(live, masker)]
     return [_cleaned(row, masker) for row in found]
 
 
@@ -104,13 +107,14 @@ def _document_secrets(live: Live) -> list[str]:
     return [password.get_secret_value()] if password else []
 
 
-def _state_row(live: Live) -> Row:
+def _state_row(live: Live, state: str | None) -> Row:
     """The first row: the state of the document, with every fault of one that could not be used."""
     error = live.start.error
     if error:
         return Row("document", f"{error.condition}: {error}", _source(live), None, "start-up", told=True)
     loaded = live.in_force.loaded
-    return Row("document", str(live.status), loaded.origin, _time(loaded.loaded_at), "CACHES, SHOW_MESSAGE", told=True)
+    state = state or str(live.status)
+    return Row("document", state, loaded.origin, _time(loaded.loaded_at), "CACHES, SHOW_MESSAGE", told=True)
 
 
 def _source(live: Live) -> str:

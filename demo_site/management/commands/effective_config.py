@@ -1,12 +1,14 @@
 import json
 from argparse import ArgumentParser
+from collections import Counter
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from ...config import effective
-from ...consul_agent.client import Client
+from ...config.state import running_on
+from ...consul_agent.client import Client, Timeouts
 from ...consul_agent.errors import ConsulError
 from ...fleet.overview import Instance, overview
 from ..errors import command_error
@@ -28,12 +30,38 @@ class Command(BaseCommand):
             rows = [worker.as_dict() for instance in instances for worker in instance.workers]
             self.stdout.write(_json(rows) if as_json else _fleet_table(rows, instances))
         else:
-            rows = [row.as_dict() for row in effective.rows(settings.CONFIGURATION)]
+            rows = [row.as_dict() for row in effective.rows(settings.CONFIGURATION, _state())]
             self.stdout.write(_json(rows) if as_json else table(rows, ["setting", "value", "origin", "feeds"]))
 
 
 def _json(rows: list[dict[str, Any]]) -> str:
     return json.dumps(rows, ensure_ascii=False, indent=2)
+
+
+def _state() -> str | None:
+    """What is known of the document here, where nothing follows it; None where it could not be loaded."""
+    live = settings.CONFIGURATION
+    if live.start.error:
+        return None
+    value = live.in_force.loaded
+    if value.kind != "consul":
+        return "file" if value.kind == "file" else f"snapshot: {running_on(value)}"
+    return f"valid, as Consul holds it now; its Redis was not asked{_workers()}"
+
+
+def _workers() -> str:
+    """What the workers run, in a few words; nothing while that cannot be read, because the rows matter more."""
+    start = settings.CONFIGURATION.start
+    client = Client(start.address, Timeouts(connect=0.5, read=1.0))
+    try:
+        instances = overview(client, start.environment["DEMO_CONFIG_KEY"], start.environment["SERVICE_NAME"])
+    except ConsulError:
+        return ""
+    finally:
+        client.close()
+    counts = Counter((worker.state, worker.index) for instance in instances for worker in instance.workers)
+    said = [f"{count} {state} with ModifyIndex {index}" for (state, index), count in counts.items()]
+    return f"; workers: {', '.join(said)}" if said else ""
 
 
 def _instances() -> list[Instance]:
