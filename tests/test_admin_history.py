@@ -10,6 +10,7 @@ from tests.support.documents import MESSAGE, document
 from tests.support.editors import Editor
 from tests.support.ports import free_port
 from tests.support.secrets import GUARD
+from tests.support.waiting import wait_until
 from tests.test_admin_edit import READ_ONLY, history, stored
 
 
@@ -34,9 +35,51 @@ def events(pages):
     return [(event.get_attribute("class"), " ".join(event.text.split())) for event in found]
 
 
-def test_without_a_change_it_says_so(pages):
+def test_without_a_save_it_says_so_and_shows_what_is_there(pages, admin, consul, redis):
+    consul.put(admin.key, document(redis, "by the CLI"))
+    index = consul.index(admin.key)
+    wait_until(lambda: admin.runs(index), message="both workers to follow")
     pages.open("history/")
     assert "Nothing was changed here yet" in pages.text()
+    [(kind, text)] = events(pages)
+    assert kind == "outside"
+    assert f"ModifyIndex {index}" in text
+    assert "in force here since" in text
+
+
+def test_a_deleted_document_is_told_as_such(pages, admin, editor, consul):
+    consul.delete(admin.key)
+    pages.open("history/")
+    assert [kind for kind, _ in events(pages)] == ["outside"]
+    assert "The document was deleted" in pages.text()
+    save(editor, "brought back", show_message="here again")
+    consul.delete(admin.key)
+    pages.open("history/")
+    assert [kind for kind, _ in events(pages)] == ["outside", "edit"]
+    assert "The document was deleted" in events(pages)[0][1]
+    assert "ModifyIndex" not in events(pages)[0][1]
+
+
+def copies(consul, admin, count, **members):
+    """Put so many more entries beside the one that is there."""
+    [name] = history(consul, admin)
+    entry = json.loads(consul.get(name)) | members
+    for number in range(count):
+        consul.put(f"{admin.key}.history/20260101T000000.{number:06}Z-00000000", entry)
+
+
+def test_every_version_that_is_kept_can_be_reached(pages, admin, editor, consul):
+    save(editor, "why", show_message="changed")
+    copies(consul, admin, 60)  # they have changes from outside between them
+    pages.open("history/")
+    assert len(pages.browser.all("a.rollback")) == 61
+
+
+def test_more_history_than_one_answer_may_have_is_read_one_by_one(pages, admin, editor, consul):
+    save(editor, "why", show_message="changed")
+    copies(consul, admin, 36, replaced={"of_another_version": {"value": "x" * 360_000, "withheld": False}}, changes=[])
+    pages.open("history/")
+    assert len(pages.browser.all("a.rollback")) == 37
 
 
 def test_each_save_stands_there_with_who_why_and_what(pages, editor):
@@ -224,7 +267,10 @@ def test_it_says_when_consul_is_down(pages, admin):
 
 def test_what_others_put_beside_the_entries_does_not_break_the_page(pages, admin, editor, consul):
     save(editor, "why", show_message="changed")
-    for name, value in {"zzz": b"\xff", "00": b"[]", "zz/deep": b'{"replaced": 1, "changes": 2}'}.items():
+    others = {"zzz": b"\xff", "zz1": b"", "zz2": b"", "00": b"[]", "zz/deep": b'{"replaced": 1, "changes": 2}'}
+    for name, value in others.items():
         consul.put(f"{admin.key}.history/{name}", value)
     pages.open("history/")
+    assert [kind for kind, _ in events(pages)] == ["edit", "oldest"]
+    pages.open()
     assert [kind for kind, _ in events(pages)] == ["edit", "oldest"]

@@ -1,6 +1,7 @@
 """The history of the document, and going back in it: a rollback is a new save of an older version."""
 
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +21,6 @@ from . import saving
 from .editing import why_not_saved
 from .forms import CommentForm
 
-SHOWN = 50  # changes on one page
-
 
 @dataclass(frozen=True)
 class Target:
@@ -34,25 +33,35 @@ class Target:
 
 def events(live: Live, count: int) -> list[history.Event]:
     """The newest changes, newest first. Raises `ConsulError`."""
-    key, client = live.start.environment["DEMO_CONFIG_KEY"], Client(live.start.address, saving.TIMEOUTS)
-    try:
-        stored, saves = store.read(client, key), history.newest(client, key, count)
-    finally:
-        client.close()
-    masks = masked.masker(live.start.environment, editing.base(stored, live.in_force.loaded).values.values())
-    current = masked.shown(stored.document, masks) if stored.document else None
-    return list(history.timeline(saves, stored.index, current))[:count]
+    key = live.start.environment["DEMO_CONFIG_KEY"]
+    with closing(Client(live.start.address, saving.TIMEOUTS)) as client:
+        return _timeline(live, store.read(client, key), history.newest(client, key, count))[:count]
 
 
 def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The timeline: each save with its differences, and what was changed by others."""
     live: Live = settings.CONFIGURATION
+    key = live.start.environment["DEMO_CONFIG_KEY"]
     context = context | {"page": "history", "title": _("History of the configuration")}
     try:
-        context["events"] = events(live, SHOWN)
+        with closing(Client(live.start.address, saving.TIMEOUTS)) as client:
+            stored, kept = store.read(client, key), history.kept(client, key)
+        context |= {"events": _timeline(live, stored, kept.saves), "kept": kept}
     except ConsulError as error:
         context["off"] = localized(str(error))
     return TemplateResponse(request, "demo_site/history.html", context)
+
+
+def _timeline(live: Live, stored: store.Stored, saves: list[history.Save]) -> list[history.Event]:
+    loaded = live.in_force.loaded
+    if loaded.kind == "file" and not stored.index and not saves:
+        return []  # nobody deleted anything
+    masks = masked.masker(live.start.environment, editing.base(stored, loaded).values.values())
+    current = masked.shown(stored.document, masks) if stored.document else None
+    return [
+        replace(event, in_force_since=loaded.loaded_at) if event.index == loaded.index else event
+        for event in history.timeline(saves, stored.index, current)
+    ]
 
 
 def roll_back(request: HttpRequest, context: dict[str, Any], save_id: str) -> HttpResponse:

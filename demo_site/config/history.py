@@ -6,15 +6,18 @@ An entry is written in the transaction of its save, so its own ModifyIndex is th
 import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..consul_agent import kv
 from ..consul_agent.client import Client
-from ..consul_agent.errors import Missing
+from ..consul_agent.errors import Garbled, Missing, Unreachable
 from .masked import Difference, Settings, Shown, differences
+
+_READ_SECONDS = 10.0  # for all entries, where they are read one by one
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,22 @@ class Save:
 class Event:
     """One change of the document on the timeline: by a `save`, or with None outside of this site.
 
-    `changes` is None where it is not known what was there. `is_oldest`: not a change, but what the oldest one replaced.
+    `index` is 0 where the document was deleted. `changes` is None where it is not known what was there. `is_oldest`:
+    not a change, but what the oldest one replaced. `in_force_since` is there for the version that this process runs.
     """
 
     index: int
     save: Save | None
     changes: Sequence[Difference] | None
     is_oldest: bool = False
+    in_force_since: datetime | None = None
+
+
+class Kept(NamedTuple):
+    """All saves that are kept, newest first; `unread` counts those that could not be read in time."""
+
+    saves: list[Save]
+    unread: int = 0
 
 
 def new_id(now: datetime) -> str:
@@ -77,15 +89,32 @@ def prefix(key: str) -> str:
 
 
 def keys(client: Client, key: str) -> list[str]:
-    """The entries' keys, newest first."""
+    """The entries' keys, newest first. What others put beside them does not count."""
     _, found = client.kv.get(prefix(key), keys=True)
-    return sorted(found or [], reverse=True)
+    return sorted([name for name in found or [] if is_id(name.removeprefix(prefix(key)))], reverse=True)
 
 
 def newest(client: Client, key: str, count: int) -> list[Save]:
     """The newest saves, newest first. What is no entry of ours is left out."""
-    found = [read(client, key, name.removeprefix(prefix(key))) for name in keys(client, key)[:count]]
-    return sorted([save for save in found if save], key=lambda save: save.index, reverse=True)
+    return _by_index(read(client, key, name.removeprefix(prefix(key))) for name in keys(client, key)[:count])
+
+
+def kept(client: Client, key: str) -> Kept:
+    """Every save, in one request; where that is too much for one answer, one by one while there is time."""
+    start = len(prefix(key))
+    try:
+        entries = kv.tree(client, prefix(key))
+    except (Unreachable, Garbled):
+        names, deadline = keys(client, key), time.monotonic() + _READ_SECONDS
+        found: list[Save | None] = []
+        while len(found) < len(names) and time.monotonic() < deadline:
+            found.append(read(client, key, names[len(found)][start:]))
+        return Kept(_by_index(found), len(names) - len(found))
+    return Kept(_by_index(_decoded(entry.value, entry.key[start:], entry.modify_index) for entry in entries))
+
+
+def _by_index(saves: Iterable[Save | None]) -> list[Save]:
+    return sorted([save for save in saves if save], key=lambda save: save.index, reverse=True)
 
 
 def read(client: Client, key: str, save_id: str) -> Save | None:
@@ -122,7 +151,9 @@ def timeline(saves: Sequence[Save], index: int, current: Settings | None) -> Ite
             yield Event(index, None, _between(save.after, current))
         yield Event(save.index, save, save.changes)
         index, current = save.replaced_index, save.replaced
-    if index and saves:
+    if not saves:
+        yield Event(index, None, None)
+    elif index:
         yield Event(index, None, None, is_oldest=True)
 
 
