@@ -70,13 +70,10 @@ def test_agent_that_lost_its_state_gets_the_entry_back(own_consul, redis, new_me
         assert seconds_until_passing(own_consul) < REPAIR_SECONDS
 
 
-def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site):
-    own_consul.kill()
+@pytest.mark.parametrize("origin", ["file", "snapshot"])
+def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site, origin):
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"})
-    path = site.directory / "document.json"
-    path.write_text(json.dumps(document(redis)))
-    site.environment["DEMO_CONFIG_FILE"] = str(path)
-    site.gunicorn()
+    start_without_consul(site, own_consul, redis, origin)
     time.sleep(2)
     assert site.get("/").status_code == 200, "a site serves without Consul"
     own_consul.start()
@@ -156,6 +153,25 @@ def test_what_answers_404_to_all_is_no_consul(new_proxy, consul, what, body):
     with pytest.raises(Garbled, match=f"What listens at http://{proxy.address} "):
         WRITES[what](client)
     client.close()
+
+
+def start_without_consul(site, consul, redis, origin):
+    """Kill Consul and start the site on a file, or on the snapshot that it kept when it ran with Consul."""
+    path = site.directory / "kept.json"
+    if origin == "file":
+        path.write_text(json.dumps(document(redis)))
+        site.environment["DEMO_CONFIG_FILE"] = str(path)
+    else:
+        consul.put("demo-config", document(redis))
+        site.environment["DEMO_CONFIG_SNAPSHOT"] = str(path)
+        site.gunicorn()
+        seconds_until_passing(consul)
+        wait_until(path.exists, message="the snapshot")
+        site.stop()
+        site.log_path.unlink()
+    consul.kill()
+    site.gunicorn()
+    assert site.ready()["config"]["state"] == origin
 
 
 def _deregister(consul, entry):
