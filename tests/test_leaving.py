@@ -78,6 +78,7 @@ def test_quick_ways_to_stop_leave_the_catalog_too(new_member, consul, number):
 
 def test_site_that_is_not_registered_has_nothing_to_drain(environment, new_site):
     site = new_site({**environment, "SERVICE_DRAIN_SECONDS": "60"}).gunicorn()
+    site.wait_logged("CONSUL_REGISTER is off: gunicorn does not register this instance with Consul")
     began = time.monotonic()
     assert site.stop() == 0
     assert time.monotonic() - began < 15

@@ -142,6 +142,7 @@ def prepare(master: Any) -> None:
     """For `when_ready`: with CONSUL_REGISTER, be ready to join and to leave. A wrong definition ends the start."""
     global _membership
     if not settings.ENVIRONMENT["CONSUL_REGISTER"]:
+        master.log.info("CONSUL_REGISTER is off: gunicorn does not register this instance with Consul")
         return
     bound.remember(master.LISTENERS)
     try:
