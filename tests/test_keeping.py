@@ -212,8 +212,8 @@ def test_change_by_hand_is_repaired_with_one_registration(member, consul):
     for number, (what, change) in enumerate(CHANGES.items(), 2):
         change(consul, entry)
         assert consul.agent_services() != wanted or _check_notes(consul) != checks, what
-        seconds = repaired(consul, lambda found: found == wanted and _check_notes(consul) == checks)
-        assert seconds < REPAIR_SECONDS, what
+        took = repaired(consul, lambda found: found == wanted and _check_notes(consul) == checks)
+        assert took < REPAIR_SECONDS, what
         assert seconds_until_passing(consul) < 1, what
         assert registrations(member.proxy) == number, what
     time.sleep(5.5)  # two more looks
