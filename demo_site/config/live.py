@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import metrics
+from .. import metrics, since
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
 from ..fleet import size
@@ -105,7 +105,7 @@ class Live:
 
     def offer(self, entry: Entry) -> None:
         """Put the entry's document in force if it is another one, valid, and its Redis answers; else reject it."""
-        self.last_contact = now()
+        self._have_contact()
         rejected = self.status.rejected
         if self._has_in_force(entry):
             self._confirm()
@@ -116,6 +116,7 @@ class Live:
 
     def lose_contact(self, reason: str) -> None:
         """Consul cannot be asked: what is in force stays."""
+        since.seen("Consul", "bad")
         self.watch_errors += 1
         metrics.WATCH_ERRORS.inc()
         self._catch_up()
@@ -124,7 +125,7 @@ class Live:
 
     def lose_key(self, reason: str) -> None:
         """Consul answers, but the key is gone: what is in force stays."""
-        self.last_contact = now()
+        self._have_contact()
         self._catch_up()
         self._become(Status(*self._out_of_step(reason)))
 
@@ -132,6 +133,10 @@ class Live:
         """State and reason while the key cannot be followed."""
         value = self.in_force.loaded
         return ("snapshot", f"{running_on(value)}; {reason}") if value.kind == "snapshot" else ("stale", reason)
+
+    def _have_contact(self) -> None:
+        self.last_contact = now()
+        since.seen("Consul", "good")
 
     def _judge(self, entry: Entry) -> None:
         try:

@@ -1,0 +1,29 @@
+"""Since when Consul, Redis and the registration are as they are, in memory that the workers of an instance share.
+
+Noted wherever one of them is asked: by the watch, by `/readyz`, for the admin. So the moment does not depend on who
+looks at the page, nor on the worker that makes it.
+"""
+
+import struct
+import threading
+import time
+from datetime import UTC, datetime
+
+from .instance import SharedMemory
+
+_LEVELS = ("not seen yet", "good", "note", "bad")
+_RECORD = struct.Struct("<Qd")  # the level, and the Unix time of its begin
+_OFFSETS = {what: number * _RECORD.size for number, what in enumerate(("Consul", "Redis", "Registration"))}
+_memory = SharedMemory(len(_OFFSETS) * _RECORD.size)
+_threads = threading.Lock()  # the memory's own locks exclude processes only
+
+
+def seen(what: str, level: str) -> datetime:
+    """Note that `what` is good, note or bad now; since when it has been seen so."""
+    offset, now = _OFFSETS[what], _LEVELS.index(level)
+    with _threads, _memory.locked(offset):
+        before, began = _RECORD.unpack_from(_memory.data, offset)
+        if before != now:
+            began = time.time()
+            _RECORD.pack_into(_memory.data, offset, now, began)
+    return datetime.fromtimestamp(began, UTC)
