@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from demo_site.admin import halves
 from tests.support.admin import PATH, AdminSite
 from tests.support.binaries import PROJECT
 from tests.support.browser import Browser
@@ -187,6 +188,15 @@ def test_a_typed_secret_survives_an_error_and_the_way_back_from_the_preview(page
             assert stored(consul, admin)["redis_config"]["redis_password"] == password
         finally:
             client.execute_command("ACL", "SETUSER", "default", f"<{password}")
+
+
+@pytest.mark.parametrize("secret", ["x", "four bytes of é", "ends in \0\0", "y" * 255, "z" * 1000])
+def test_a_half_of_a_secret_does_not_tell_its_length(secret):
+    session = {}
+    half, of_another = halves.cut(session, secret), halves.cut(session, "another, of 24 letters..")
+    kept, kept_of_another = session["configuration_halves"].values()
+    assert (len(half) == len(of_another)) == (len(kept) == len(kept_of_another)) == (len(secret.encode()) < 256)
+    assert halves.join(session, half) == secret
 
 
 def test_a_typed_secret_can_be_discarded(pages, admin, consul, redis):

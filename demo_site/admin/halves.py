@@ -1,5 +1,7 @@
 """A typed secret on its way from one page to the next, cut in two: neither half tells anything about it.
 
+Not even its length, up to 255 bytes; of a longer one, how many blocks of 256 bytes it takes.
+
 One half stays in the visitor's session on the server, the other is in the page's form. So no page, no browser and no
 table holds a secret, and an operator need not type it again when a preview or an error comes in between.
 """
@@ -9,12 +11,13 @@ from collections.abc import MutableMapping
 from typing import Any
 
 _KEY = "configuration_halves"
+_BLOCK = 256
 _MOST = 20  # of one session; the oldest are forgotten
 
 
 def cut(session: MutableMapping[str, Any], secret: str) -> str:
     """Keep one half in the session and return the other, with its number."""
-    plain = secret.encode()
+    plain = _padded(secret.encode())
     pad = secrets.token_bytes(len(plain))
     number = secrets.token_hex(8)
     kept = dict(list(session.get(_KEY, {}).items())[1 - _MOST :])
@@ -27,7 +30,7 @@ def join(session: MutableMapping[str, Any], half: str) -> str | None:
     number, _, rest = half.partition(".")
     try:
         pad, other = bytes.fromhex(session.get(_KEY, {}).get(number, "")), bytes.fromhex(rest)
-        return _xor(pad, other).decode() if pad and len(pad) == len(other) else None
+        return _unpadded(_xor(pad, other)).decode() or None if pad and len(pad) == len(other) else None
     except ValueError:
         return None
 
@@ -35,6 +38,14 @@ def join(session: MutableMapping[str, Any], half: str) -> str | None:
 def forget(session: MutableMapping[str, Any]) -> None:
     """Drop all halves, after a save."""
     session.pop(_KEY, None)
+
+
+def _padded(plain: bytes) -> bytes:
+    return plain + b"\1" + bytes(-(len(plain) + 1) % _BLOCK)
+
+
+def _unpadded(padded: bytes) -> bytes:
+    return padded.rpartition(b"\1")[0]
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
