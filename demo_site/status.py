@@ -1,18 +1,19 @@
 """How Consul, Redis, the document and the registration are: each with since when, and what to do."""
 
-import threading
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from . import since
 from .config.effective import Masker
 from .config.live import Live
 from .consul_agent import kv, services
 from .consul_agent.client import Client, Timeouts
 from .consul_agent.errors import ConsulError
+from .fleet import this_worker
 from .health import redis_state
-from .registration.definition import DefinitionInvalid, define
+from .registration.definition import DefinitionInvalid
 from .wording import localized
 
 QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
@@ -22,7 +23,7 @@ QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hang
 class Line:
     """`what` is Consul, Redis, Document or Registration, `level` one of good, note, bad; `remedy` is what to do.
 
-    `since` is when this process first saw it so.
+    `since` is when it became so, or with `seen` when this instance, whichever worker, first saw it so.
     """
 
     what: str
@@ -30,6 +31,7 @@ class Line:
     text: str
     remedy: str = ""
     since: datetime | None = None
+    seen: bool = False
 
     @property
     def title(self) -> str:
@@ -42,38 +44,30 @@ class Line:
         return self.level != "bad"
 
 
-_first_seen: dict[str, Line] = {}
-_lock = threading.Lock()
-
-
-def lines(live: Live) -> list[Line]:
-    """Ask Consul, its agent and Redis now, each for a second at most."""
+def lines(live: Live) -> tuple[list[Line], int | None]:
+    """Ask Consul, its agent and Redis now, each for a second at most; also the index that Consul's key has, if any."""
     client = Client(live.start.address, QUICK)
     try:
-        consul = _consul(live, client)
+        consul, index = _consul(live, client)
         registration = _registration(live, client) if consul.level == "good" else _registration_unknown()
     finally:
         client.close()
-    return [_remembered(line) for line in (consul, _redis(live), _document(live), registration)]
+    return [*map(_remembered, (consul, _redis(live))), _document(live), _remembered(registration)], index
 
 
 def _remembered(line: Line) -> Line:
-    """The line with the moment since when it is as it is."""
-    with _lock:
-        before = _first_seen.get(line.what)
-        same = before is not None and before.level == line.level
-        since = line.since or (before.since if before and same else datetime.now(UTC))
-        _first_seen[line.what] = replace(line, since=since)
-        return _first_seen[line.what]
+    """The line with the moment since when it was seen to be as it is."""
+    return replace(line, since=since.seen(line.what, line.level), seen=True)
 
 
-def _consul(live: Live, client: Client) -> Line:
+def _consul(live: Live, client: Client) -> tuple[Line, int | None]:
     try:
-        kv.query(client, live.start.environment["DEMO_CONFIG_KEY"])
+        _index, entry = kv.query(client, live.start.environment["DEMO_CONFIG_KEY"])
     except ConsulError as error:
         remedy = _("The configuration in force stays as it is. Start Consul or look at CONSUL_HTTP_ADDR.")
-        return Line("Consul", "bad", localized(str(error)), remedy)
-    return Line("Consul", "good", _("reachable at %(url)s") % {"url": client.address.url})
+        return Line("Consul", "bad", localized(str(error)), remedy), None
+    line = Line("Consul", "good", _("reachable at %(url)s") % {"url": client.address.url})
+    return line, entry.modify_index if entry else None
 
 
 def _redis(live: Live) -> Line:
@@ -97,7 +91,7 @@ def _document(live: Live) -> Line:
     loaded, state = live.in_force.loaded, live.status
     origin = localized(loaded.origin)
     if state.state in ("current", "file"):
-        return Line("Document", "good", f"{localized(state.state)}; {origin}", since=state.since)
+        return Line("Document", "good", f"{localized(state.state)}; {origin}", since=max(state.since, loaded.loaded_at))
     known = {"state": localized(state.state), "why": localized(state.reason or ""), "origin": origin}
     text = _("%(state)s: %(why)s; in force: %(origin)s") % known
     remedies = {
@@ -111,19 +105,19 @@ def _document(live: Live) -> Line:
 def _registration(live: Live, client: Client) -> Line:
     """What the agent says of this instance."""
     try:
-        definition = define(live.start.environment)
-        entry = services.agent_entry(client, definition.id)
+        service_id = this_worker.service_id(live.start.environment)
+        entry = services.agent_entry(client, service_id)
     except DefinitionInvalid as error:
         return Line("Registration", "bad", localized(str(error)), _("Correct the SERVICE_ variables."))
     except ConsulError as error:
         return Line("Registration", "note", localized(str(error)))
     if entry is None:
-        text = _("%(id)s is not registered with this agent: nobody finds it by name") % {"id": definition.id}
+        text = _("%(id)s is not registered with this agent: nobody finds it by name") % {"id": service_id}
         return Line(
             "Registration", "note", text, _("Run `manage.py consul_register`, or start with CONSUL_REGISTER=1.")
         )
     failing = [check for check in entry.checks.values() if check.get("Status") != "passing"]
-    place = {"id": definition.id, "address": f"{definition.address}:{definition.port}"}
+    place = {"id": service_id, "address": f"{entry.service.get('Address')}:{entry.service.get('Port')}"}
     if not failing:
         return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing") % place)
     names = ", ".join(f"{check.get('Name')}: {localized(str(check.get('Status')))}" for check in failing)

@@ -314,6 +314,15 @@ def test_command_says_why_it_shows_nothing(new_site, acl_consul):
     assert new_site(unknown).command("effective_config", "--fleet").status == os.EX_NOPERM
 
 
+def test_command_says_what_publishing_needs_where_nobody_is_published(new_site, acl_consul, redis):
+    acl_consul.put("nobody", document(redis))
+    token = acl_consul.token('key_prefix "" { policy = "read" }')
+    variables = {"CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": token, "DEMO_CONFIG_KEY": "nobody"}
+    result = new_site(variables).command("effective_config", "--fleet")
+    assert result.status == 0, result.stderr
+    assert "needs `session:write` and `key:write` on `nobody.workers/`" in result.stdout
+
+
 # One publisher, step by step.
 
 
@@ -456,6 +465,17 @@ def test_health_is_the_worst_of_the_checks(consul, config_key):
     checks = [{"TTL": "10m", "Status": status} for status in ("passing", "critical", "warning")]
     consul.register(config_key, ID="ill", Port=8000, Checks=checks)
     assert wait_until(lambda: fleet(consul, config_key, service=config_key).get("ill")).health == "critical"
+
+
+def test_worker_that_believes_itself_current_with_another_version_than_consul_has_is_behind(consul, config_key):
+    said = {1: ("current", 25), 2: ("current", 19), 3: ("rejected", 19), 4: ("file", None)}
+    for pid, (state, index) in said.items():
+        consul.put(key(config_key, "mixed", pid), a_worker("mixed", pid, state=state, index=index).as_json())
+    with contextlib.closing(client_of(consul)) as client:
+        (instance,) = overview(client, config_key, "mydemo", stored_index=25)
+        assert [worker.state for worker in instance.workers] == ["current", "behind", "rejected", "file"]
+        assert instance.workers[1].reason == "Consul holds ModifyIndex 25"
+        assert [worker.good for worker in instance.workers] == [True, False, False, True]
 
 
 def test_key_that_holds_something_else_is_shown_as_unreadable(consul, config_key):

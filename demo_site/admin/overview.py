@@ -1,5 +1,6 @@
 """The first page for an operator: how everything is, who runs what, what was changed last, every setting."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -14,9 +15,11 @@ from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.overview import Instance, overview
+from ..fleet.publisher import MOST_SETTLE_SECONDS
 from . import rollback
 
 _LAST_CHANGES = 3
+_SETTLED_SECONDS = 2 * MOST_SETTLE_SECONDS  # after a change every worker has published it
 
 
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -34,22 +37,25 @@ def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def _status(live: Live) -> dict[str, Any]:
-    lines = status.lines(live)
-    reachable = all(line.good for line in lines if line.what == "Consul")
-    return {
-        "statuses": lines,
-        "fleet": _fleet(live) if reachable else None,
-        "unpublished": this_worker.trouble() if reachable else None,
-    }
+    lines, index = status.lines(live)
+    known: dict[str, Any] = {"statuses": lines, "fleet": None}
+    if all(line.good for line in lines if line.what == "Consul"):
+        known["unpublished"] = this_worker.trouble()
+        known["version"] = f"{index} {live.in_force.loaded.index}"  # what changes with the rest of the page
+        try:
+            known["fleet"] = _fleet(live, index)
+        except ConsulError as error:
+            known["fleet_trouble"] = str(error)
+    return known
 
 
-def _fleet(live: Live) -> list[Instance] | None:
-    """The instances, the ones that somebody must look at first; None when Consul does not tell."""
+def _fleet(live: Live, index: int | None) -> list[Instance]:
+    """The instances, the ones that somebody must look at first. `index` is the key's."""
+    # For a moment the others may have taken a change over and not told yet.
+    is_new = (datetime.now(UTC) - live.in_force.loaded.loaded_at).total_seconds() < _SETTLED_SECONDS
     environment, client = live.start.environment, Client(live.start.address, status.QUICK)
     try:
-        found = overview(client, environment["DEMO_CONFIG_KEY"], environment["SERVICE_NAME"])
-    except ConsulError:
-        return None
+        found = overview(client, environment["DEMO_CONFIG_KEY"], environment["SERVICE_NAME"], None if is_new else index)
     finally:
         client.close()
     return sorted(found, key=lambda instance: instance.good)

@@ -1,7 +1,7 @@
 """Reading the fleet: the workers that published themselves, beside the registered instances."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ..consul_agent import kv, services
@@ -46,18 +46,19 @@ class Instance:
         return f"{len(self.workers)} of {'?' if self.expected is None else self.expected}"
 
 
-def overview(client: Client, config_key: str, service: str) -> list[Instance]:
+def overview(client: Client, config_key: str, service: str, stored_index: int | None = None) -> list[Instance]:
     """Every instance by name, in two requests whatever their number: the workers' keys and the health of `service`.
 
     An instance that is not registered is there by its workers; a registered one without workers is there with none.
-    What the token may not read is left out. Raises `ConsulError`.
+    `stored_index` is the one that the key has, if it is known: a worker that believes itself current with another is
+    "behind", because its watch hears nothing. What the token may not read is left out. Raises `ConsulError`.
     """
-    workers = _workers(client, config_key)
+    workers = _workers(client, config_key, stored_index)
     health = _health(client, service)
     return [_instance(name, workers[name], health.get(name)) for name in sorted({*workers, *health})]
 
 
-def _workers(client: Client, config_key: str) -> dict[str, list[Worker]]:
+def _workers(client: Client, config_key: str, stored_index: int | None) -> dict[str, list[Worker]]:
     """The workers by instance."""
     start = prefix(config_key)
     alive_at = timestamp(datetime.now(UTC) - timedelta(seconds=GONE_SECONDS))
@@ -66,8 +67,14 @@ def _workers(client: Client, config_key: str) -> dict[str, list[Worker]]:
         # Consul would have deleted the key of a session that was not renewed since.
         worker = parsed(entry.key.removeprefix(start), entry.value, alive_at if entry.session else "")
         if worker is not None:
-            found[worker.instance].append(worker)
+            found[worker.instance].append(_judged(worker, stored_index))
     return found
+
+
+def _judged(worker: Worker, stored_index: int | None) -> Worker:
+    if worker.state != "current" or stored_index is None or worker.index == stored_index:
+        return worker
+    return replace(worker, state="behind", reason=f"Consul holds ModifyIndex {stored_index}")
 
 
 def _instance(name: str, workers: list[Worker], health: str | None) -> Instance:

@@ -14,6 +14,7 @@ from .publisher import Publisher
 from .worker import Worker, key, timestamp
 
 _publisher: Publisher | None = None
+_port: int | None = None
 _off = "this process serves no requests"
 
 
@@ -23,13 +24,14 @@ def publish(live: Live, port: int | None = None) -> None:
     `port` is where it listens, if that is not SERVICE_PORT and not gunicorn's. A worker that runs on a file asks for no
     Consul, so it publishes itself only where its instance is in Consul anyway.
     """
-    global _publisher, _off
+    global _publisher, _port, _off
+    _port = port
     environment = live.start.environment
     if live.in_force.loaded.kind == "file" and not environment.get("CONSUL_REGISTER"):
         _off = "this worker runs on a file and uses no Consul (CONSUL_REGISTER would)"
         return
     try:
-        instance = _instance(environment, port)
+        instance = service_id(environment)
     except DefinitionInvalid as error:
         _off = f"this instance has no usable id: {error}"
         return
@@ -49,9 +51,12 @@ def trouble() -> str | None:
     return _publisher.trouble if _publisher else _off
 
 
-def _instance(environment: Environment, port: int | None) -> str:
-    """The id that this instance is registered under. The address is no part of it, and need not be known yet."""
-    return define(environment, address="localhost", port=environment["SERVICE_PORT"] or port).id
+def service_id(environment: Environment) -> str:
+    """The id that this instance is registered under. Raises `DefinitionInvalid`.
+
+    The address is no part of it, and need not be known yet: on a wildcard address the local agent tells it.
+    """
+    return define(environment, address="localhost", port=environment["SERVICE_PORT"] or _port).id
 
 
 def _describe(live: Live, instance: str, started_at: str) -> Worker:

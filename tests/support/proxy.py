@@ -44,6 +44,11 @@ class Proxy:
         """Keep connections open and accept new ones, but let nothing through, as a half-open connection does."""
         self._behave(silent=True)
 
+    def silence_waiting(self, part):
+        """Silence each open connection whose last request contains `part`; the others and new ones stay as they are."""
+        for connection in list(self._open):
+            connection.silent = connection.silent or part in connection.last_request
+
     def lose_replies(self, to=b"", times=None):
         """Forward requests; where one contains `to`, cut the connection when its reply comes back."""
         self._behave(lose=to, lose_times=times)
@@ -95,12 +100,13 @@ class Proxy:
     def _takes_request(self, connection, chunk):
         """What becomes of bytes from a client; false ends the connection."""
         self.seen += chunk
+        connection.last_request = chunk
         if self._reply is not None:
             connection.client.sendall(self._reply)
             return False
         if self._lose is not None and self._lose in chunk and self._lose_times != 0:
             connection.loses_next_reply = True
-        if not self._silent:
+        if not self._silent and not connection.silent:
             connection.target().sendall(chunk)
         return True
 
@@ -112,13 +118,13 @@ class Proxy:
                 self._lose_times -= 1
             return False
         time.sleep(self._seconds)
-        if not self._silent:
+        if not self._silent and not connection.silent:
             connection.client.sendall(chunk)
         return True
 
     def _ended(self, connection):
         # A silent network does not tell one side that the other has gone.
-        if not self._silent:
+        if not self._silent and not connection.silent:
             connection.cut()
             self._open.discard(connection)
 
@@ -128,7 +134,8 @@ class _Connection:
 
     def __init__(self, proxy, client):
         self.proxy, self.client = proxy, client
-        self.loses_next_reply = False
+        self.loses_next_reply = self.silent = False
+        self.last_request = b""
         self._target = None
 
     def target(self):

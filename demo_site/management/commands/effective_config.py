@@ -8,9 +8,11 @@ from django.core.management.base import BaseCommand
 
 from ...config import effective
 from ...config.state import running_on
+from ...consul_agent import kv
 from ...consul_agent.client import Client, Timeouts
 from ...consul_agent.errors import ConsulError
 from ...fleet.overview import Instance, overview
+from ...fleet.worker import prefix
 from ..errors import command_error
 from ..table import table
 
@@ -66,9 +68,10 @@ def _workers() -> str:
 
 def _instances() -> list[Instance]:
     start = settings.CONFIGURATION.start
-    client = Client(start.address)
+    client, key = Client(start.address), start.environment["DEMO_CONFIG_KEY"]
     try:
-        return overview(client, start.environment["DEMO_CONFIG_KEY"], start.environment["SERVICE_NAME"])
+        _index, stored = kv.query(client, key)
+        return overview(client, key, start.environment["SERVICE_NAME"], stored.modify_index if stored else None)
     except ConsulError as error:
         raise command_error(error) from error
 
@@ -78,7 +81,15 @@ def _fleet_table(rows: list[dict[str, Any]], instances: list[Instance]) -> str:
     columns = ["instance", "pid", "index", "state", "reason", "started_at", "seen_at"]
     shown = [row | {name: _moment(row[name]) for name in ("started_at", "seen_at")} for row in rows]
     parts = [table(shown, columns)] if shown else []
-    return "\n".join([*parts, *map(_sentence, instances)]) or "No worker has published itself."
+    return "\n".join([*parts, *map(_sentence, instances)]) or _none()
+
+
+def _none() -> str:
+    where = prefix(settings.CONFIGURATION.start.environment["DEMO_CONFIG_KEY"])
+    return (
+        "No worker has published itself, or this token may not read it (`key:read`).\n"
+        f"A worker needs `session:write` and `key:write` on `{where}`; without, its log says so."
+    )
 
 
 def _moment(text: str) -> str:

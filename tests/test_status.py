@@ -1,0 +1,135 @@
+"""The four cards on top of the admin's overview: what each says, since when, and what to do."""
+
+import re
+import socket
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support.admin import PATH, start_admin
+from tests.support.documents import document
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
+
+ANY = "0.0.0.0"  # noqa: S104 (what is under test)
+
+
+class Cards:
+    """The cards as one user's page shows them, whichever worker answers."""
+
+    def __init__(self, site):
+        self.site, self._session = site, site.session("viewer")
+
+    def __getitem__(self, what):
+        page = self._session.get(f"{self.site.url}{PATH}status/", timeout=30, headers={"Connection": "close"}).text
+        return re.search(rf'<li class="(\w+)" data-status="{what}">(.*?)</li>', page, re.DOTALL)
+
+    def level(self, what):
+        return self[what][1]
+
+    def text(self, what):
+        return re.sub(r"<[^>]+>|\s+", " ", self[what][2])
+
+    def since(self, what):
+        return datetime.fromisoformat(re.search(r'datetime="([^"]+)"', self[what][2])[1])
+
+    def wait(self, what, level):
+        wait_until(lambda: self.level(what) == level, message=f"{what} to be {level}", interval=0.2)
+
+
+@pytest.fixture(scope="module")
+def redis_proxy(session_redis):
+    with Proxy(session_redis.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def module_site(session_consul, session_redis, redis_proxy):
+    key = "status-config"
+    with (
+        Proxy(session_consul.http_port) as proxy,
+        start_admin(session_consul, session_redis, key, CONSUL_HTTP_ADDR=proxy.address) as site,
+    ):
+        site.proxy = proxy
+        site.document = document(session_redis)
+        site.document["redis_config"]["redis_port"] = redis_proxy.port
+        session_consul.put(key, site.document)
+        yield site.gunicorn(workers=2)
+
+
+@pytest.fixture
+def cards(module_site, redis_proxy, session_consul):
+    session_consul.put(module_site.key, module_site.document)
+    wait_until(lambda: module_site.runs(session_consul.index(module_site.key)), message="the document in force")
+    wait_until(lambda: _states(module_site) == {"current"}, message="both watches to have contact")
+    yield Cards(module_site)
+    for proxy in (module_site.proxy, redis_proxy):
+        proxy.pass_through()
+        proxy.cut()
+
+
+def _states(site):
+    """What the workers say, each asked many times."""
+    answers = (site.get("/readyz", headers={"Connection": "close"}).json() for _ in range(20))
+    return {answer["config"]["state"] for answer in answers}
+
+
+def second():
+    """Now, as exact as the page is."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def test_redis_is_out_of_reach_since_a_check_first_saw_it_not_since_somebody_looked(cards, module_site, redis_proxy):
+    cards.wait("redis", "good")
+    before = second()
+    redis_proxy.refuse()
+    wait_until(lambda: module_site.get("/readyz").status_code == 503, message="the check to fail")
+    failed = second()
+    time.sleep(2.1)  # until the page can tell the two moments apart
+    assert cards.level("redis") == "bad"
+    assert before <= cards.since("redis") <= failed
+    assert len({cards.since("redis") for _ in range(10)}) == 1
+    assert "seen so since" in cards.text("redis")
+    assert "Start Redis, or name another one in the configuration." in cards.text("redis")
+
+
+def test_consul_is_out_of_reach_since_the_watch_lost_it(cards, module_site):
+    cards.wait("consul", "good")
+    before = second()
+    module_site.proxy.refuse()
+    wait_until(lambda: module_site.ready()["config"]["state"] == "stale", message="the watch to lose contact")
+    lost = second()
+    time.sleep(2.1)
+    assert before <= cards.since("consul") <= lost
+    assert "Start Consul or look at CONSUL_HTTP_ADDR" in cards.text("consul")
+
+
+def test_configuration_is_current_since_its_version_was_loaded(cards, module_site, session_consul):
+    time.sleep(1.1)  # a second that the version before does not share
+    before = second()
+    session_consul.put(module_site.key, module_site.document | {"show_message": "another"})
+    wait_until(lambda: module_site.runs(session_consul.index(module_site.key)), message="the document in force")
+    assert before <= cards.since("document") <= second()
+    assert "seen so" not in cards.text("document")
+    session_consul.put(module_site.key, b"{")
+    cards.wait("document", "bad")
+    assert "Correct the document or roll it back" in cards.text("document")
+
+
+def test_registration_is_found_where_gunicorn_listens_on_every_address(consul, redis):
+    with start_admin(consul, redis, "wildcard-config", CONSUL_REGISTER="1", SERVICE_DRAIN_SECONDS="0.2") as site:
+        site.address = f"{ANY}:{site.port}"
+        cards = Cards(site.gunicorn())
+        cards.wait("registration", "good")
+        assert f"mydemo-{socket.gethostname()}-{site.port} at 127.0.0.1:{site.port}" in cards.text("registration")
+
+
+def test_registration_of_runserver_is_that_of_the_port_it_serves(consul, redis):
+    with start_admin(consul, redis, "runserver-config") as site:
+        cards = Cards(site.runserver("--noreload"))
+        name = f"mydemo-{socket.gethostname()}-{site.port}"
+        wait_until(lambda: f"{name} is not registered" in cards.text("registration"), message="the id to show")
+        consul.register("mydemo", ID=name, Address="192.0.2.7", Port=81, Check={"TTL": "10m", "Status": "passing"})
+        cards.wait("registration", "good")
+        assert f"{name} at 192.0.2.7:81" in cards.text("registration")
