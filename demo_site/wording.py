@@ -1,9 +1,9 @@
 """Sentences of the parts that know no Django, in the visitor's language."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_noop as _  # marks what is translated; a visitor's language comes later
 
 # As the code says them. A name stands for what a sentence was made with; at `why` stands another one of these.
@@ -149,6 +149,11 @@ def localized(text: str) -> str:
 
     It may also be a list of them, each with the path of what it is about.
     """
+    return _localized(text, get_language())
+
+
+@lru_cache(maxsize=1024)  # a document that one worker rejects, hundreds do, and the page asks again and again
+def _localized(text: str, language: str | None) -> str:
     if "\n" in text:
         return "\n".join(map(localized, text.split("\n")))
     ends = [found.start() for found in re.finditer("; ", text)]  # of sentences, or within one
