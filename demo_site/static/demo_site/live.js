@@ -7,9 +7,23 @@
   if (!region) {
     return;
   }
+  const outdated = document.getElementById("configuration-outdated");
   const pause = Number(region.dataset.seconds) * 1000;
+  const patience = 2 * pause; // the page itself waits for Consul and Redis for about 4 s at most
   let timer = 0;
   let request = null;
+
+  // What the browser makes of it, so that what it holds already can be told from what is new.
+  const parsed = (html) => {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.innerHTML.trim();
+  };
+  let shown = region.innerHTML.trim();
+
+  // What stands below the status is of this version; empty where Consul could not tell.
+  const version = () => region.querySelector("[data-version]").dataset.version;
+  const loaded = version();
 
   // What a screen reader is told: only lines whose state has changed, not every refresh.
   const states = () =>
@@ -32,30 +46,49 @@
       document.getElementById(focused)?.focus({ preventScroll: true });
     }
     announceChanges(before);
+    outdated.hidden = !version() || version() === loaded;
   };
 
-  const lose = () => {
+  const lose = (why) => {
     region.classList.add("lost");
-    announcement.textContent = region.dataset.lost;
+    if (announcement.textContent !== why) {
+      announcement.textContent = why;
+    }
+  };
+
+  const regain = () => {
+    if (region.classList.contains("lost")) {
+      region.classList.remove("lost");
+      announcement.textContent = "";
+    }
   };
 
   const refresh = async () => {
-    request = new AbortController();
+    const current = new AbortController();
+    request = current;
+    const limit = setTimeout(() => current.abort("late"), patience);
     try {
-      const answer = await fetch(region.dataset.url, { signal: request.signal, redirect: "error" });
-      if (!answer.ok) {
-        throw new Error(answer.statusText);
+      const answer = await fetch(region.dataset.url, { signal: current.signal, redirect: "manual" });
+      if (answer.type === "opaqueredirect" || answer.status === 403) {
+        lose(region.dataset.refused); // the way to the login, or no permission
+      } else if (!answer.ok) {
+        lose(region.dataset.lost);
+      } else {
+        const html = parsed(await answer.text());
+        regain();
+        // What is as it was stays: a selection, and where a screen reader is.
+        if (html !== shown) {
+          shown = html;
+          replace(html);
+        }
       }
-      const html = await answer.text();
-      if (region.classList.contains("lost")) {
-        region.classList.remove("lost");
-        announcement.textContent = "";
+    } catch {
+      if (current.signal.reason === "hidden") {
+        return;
       }
-      replace(html);
-    } catch (error) {
-      if (error.name !== "AbortError") {
-        lose();
-      }
+      lose(region.dataset.lost);
+    } finally {
+      clearTimeout(limit);
     }
     plan();
   };
@@ -67,7 +100,7 @@
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    request?.abort();
+    request?.abort("hidden");
     if (!document.hidden) {
       refresh();
     }
