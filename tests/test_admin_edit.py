@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from demo_site.admin import halves
-from tests.support.admin import PATH, AdminSite
+from tests.support.admin import PATH, AdminSite, FormFields
 from tests.support.binaries import PROJECT
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
@@ -433,6 +433,18 @@ def test_a_save_that_cannot_be_logged_is_not_made_and_the_form_is_kept(admin, co
     assert history(consul, admin) == logged(admin, "locked") == []
     assert "Saved as ModifyIndex" in editor.post(form)
     assert len(logged(admin, "locked")) == 1
+
+
+def test_a_typed_secret_that_cannot_be_kept_does_not_cost_the_form(admin, consul, redis):
+    editor = Editor(admin, "keeper")
+    typed = {"show_message": "still there", "redis_config__redis_password": redis.password, "comment": "locked"}
+    form = editor.form() | typed
+    with locked_database(admin):
+        preview = FormFields(editor.post(form, step="preview")).found
+    assert preview["show_message"] == "still there"
+    answer = editor.post(preview, step="save")
+    assert "Type it again" in answer
+    assert ">\nstill there</textarea>" in answer
 
 
 def test_the_database_is_free_while_consul_is_asked_and_a_save_that_it_did_not_hear_of_is_told(admin, consul):

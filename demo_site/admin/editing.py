@@ -1,9 +1,12 @@
 """Changing the configuration: a form, a preview with the probe's result, and a save that overwrites nobody."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from django import db
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -16,6 +19,8 @@ from ..consul_agent.errors import ConsulError, Denied
 from ..wording import localized
 from . import clashes, halves, saving
 from .forms import ConfigurationForm, Origin, received, typed_secrets
+
+logger = logging.getLogger(__name__)
 
 
 def edit(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -31,6 +36,7 @@ class _Editor:
         self.live: Live = settings.CONFIGURATION
         self.environment = self.live.start.environment
         self.data: dict[str, str] | None = received(request.POST, self.session) if request.method == "POST" else None
+        _write(self.session)
 
     def answer(self) -> HttpResponse:
         if self.live.in_force.loaded.kind == "file":
@@ -87,6 +93,7 @@ class _Editor:
 
     def _saved(self, index: int) -> HttpResponse:
         halves.forget(self.session)
+        _write(self.session)
         text = _("Saved as ModifyIndex %(index)s.") % {"index": index}
         return saving.answer(self.request, self.context["may"], text)
 
@@ -184,6 +191,19 @@ def why_not_saved(error: Exception) -> str:
     if isinstance(error, store.Unconfirmed):
         return _("Consul did not confirm the save. It is never made twice: try again. (%(why)s)") % {"why": reason}
     return reason
+
+
+def _write(session: SessionBase) -> None:
+    """Keep the session's changes, if the database takes them. After the answer its error would be all that is shown.
+
+    What is lost is the half of a secret: the form says so when it is needed.
+    """
+    try:
+        if session.modified:
+            session.save()
+    except (db.Error, UpdateError) as error:
+        logger.warning("The session of a visitor who edits the configuration cannot be kept: %s", error)
+    session.modified = False
 
 
 def _number(text: str | None) -> int:
