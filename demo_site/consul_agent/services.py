@@ -107,11 +107,6 @@ def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
     return _list(client, f"/v1/health/service/{name}")
 
 
-def health_checks(client: Client, name: str) -> list[dict[str, Any]]:
-    """The checks of all instances of the service: a third of the bytes of `health_instances`."""
-    return _list(client, f"/v1/health/checks/{name}")
-
-
 def names(client: Client) -> dict[str, list[str]]:
     """All services of the catalog, each with its tags."""
     return _object(client, "/v1/catalog/services")

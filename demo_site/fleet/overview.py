@@ -37,8 +37,14 @@ class Instance:
 
     @property
     def good(self) -> bool:
-        """Whether every worker is there and runs what it should, and Consul's checks pass, if it is registered."""
-        return not self.missing and all(worker.good for worker in self.workers) and self.health in (None, "passing")
+        """Whether every worker is there and runs what it should, and visitors are sent here, if they should be."""
+        is_found = self.health == "passing" if self.registered else not self.lost
+        return not self.missing and all(worker.good for worker in self.workers) and is_found
+
+    @property
+    def lost(self) -> bool:
+        """Whether it keeps itself registered, and is not."""
+        return not self.registered and any(worker.registers for worker in self.workers)
 
     @property
     def count(self) -> str:
@@ -84,9 +90,9 @@ def _instance(name: str, workers: list[Worker], health: str | None) -> Instance:
 
 
 def _health(client: Client, service: str) -> dict[str, str]:
-    """The worst of each instance's checks, as Consul counts them. The site registers none without checks."""
+    """The worst check of each instance and of the node it is on, as Consul counts them: both keep visitors away."""
     found: dict[str, str] = {}
-    for check in services.health_checks(client, service):
-        instance, status = str(check.get("ServiceID")), str(check.get("Status"))
-        found[instance] = max(found.get(instance, "passing"), status, key=_SEVERITY.find)
+    for entry in services.health_instances(client, service):
+        statuses = (str(check.get("Status")) for check in entry.get("Checks") or ())
+        found[str(entry.get("Service", {}).get("ID"))] = max("passing", *statuses, key=_SEVERITY.find)
     return found

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..environment import Environment
+from ..registration import membership
 from ..registration.definition import DefinitionInvalid, define
 from . import size
 from .publisher import Publisher
@@ -70,4 +71,5 @@ def _describe(live: Live, instance: str, started_at: str) -> Worker:
         reason=status.reason,
         workers=size.workers(),
         seen_at=timestamp(datetime.now(UTC)),
+        registers=membership.is_kept(),
     )

@@ -14,7 +14,8 @@ _FLEET_MEMBERS = ("instance", "pid", "index", "state", "reason", "started_at", "
 class Worker:
     """One serving process. `state`, `index` and `reason` are as `/readyz` has them; times are ISO 8601 in UTC.
 
-    `workers` is how many the instance should have, as far as this one knows. `state` is "unreadable" where the key
+    `workers` is how many the instance should have, as far as this one knows, and `registers` whether it keeps itself
+    registered. `state` is "unreadable" where the key
     holds something else than a worker's own words.
     """
 
@@ -26,6 +27,7 @@ class Worker:
     reason: str | None
     workers: int
     seen_at: str = field(compare=False)
+    registers: bool = False
 
     @property
     def good(self) -> bool:
@@ -79,6 +81,7 @@ def _from_members(instance: str, pid: int, said: dict[str, Any], alive_at: str) 
         reason=None if reason is None else str(reason),
         workers=int(said.get("workers") or 0),
         seen_at=max(str(said["seen_at"]), alive_at),
+        registers=bool(said.get("registers")),
     )
 
 

@@ -155,6 +155,11 @@ def prepare(master: Any) -> None:
     _membership.leave_before_stopping()
 
 
+def is_kept() -> bool:
+    """Whether this instance keeps itself registered."""
+    return _membership is not None
+
+
 def start_keeper() -> None:
     """For `post_worker_init`."""
     if _membership:
