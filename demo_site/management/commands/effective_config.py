@@ -48,15 +48,15 @@ def _state() -> str | None:
     value = live.in_force.loaded
     if value.kind != "consul":
         return "file" if value.kind == "file" else f"snapshot: {running_on(value)}"
-    return f"valid, as Consul holds it now; its Redis was not asked{_workers()}"
+    return f"valid, as Consul holds it now; its Redis was not asked{_workers(value.index)}"
 
 
-def _workers() -> str:
+def _workers(stored_index: int | None) -> str:
     """What the workers run, in a few words; nothing while that cannot be read, because the rows matter more."""
     start = settings.CONFIGURATION.start
-    client = Client(start.address, Timeouts(connect=0.5, read=1.0))
+    environment, client = start.environment, Client(start.address, Timeouts(connect=0.5, read=1.0))
     try:
-        instances = overview(client, start.environment["DEMO_CONFIG_KEY"], start.environment["SERVICE_NAME"])
+        instances = overview(client, environment["DEMO_CONFIG_KEY"], environment["SERVICE_NAME"], stored_index)
     except ConsulError:
         return ""
     finally:
