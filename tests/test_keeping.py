@@ -111,7 +111,7 @@ def test_agent_that_comes_back_at_another_address_is_asked_for_it(own_consul, re
     seconds_until_passing(own_consul)
     own_consul.advertised = "127.0.0.2"
     own_consul.restart()
-    wait_until(lambda: _addresses(own_consul) == ["127.0.0.2"], 15, "the new address", ignoring=(KeyError,))
+    wait_until(lambda: _addresses(own_consul) == ["127.0.0.2"], 15, "the new address")
     seconds_until_passing(own_consul)
 
 

@@ -156,9 +156,7 @@ def test_crash(new_member, own_consul, figure, check):
         assert [entry["ServiceID"] for entry in own_consul.catalog(NAME)] == [
             f"{NAME}-{socket.gethostname()}-{site.port}"
         ]
-    figure(
-        f"kill -9, {check.upper()} check, interval 10 s: critical after; one entry after the restart", told(seconds)
-    )
+    figure(f"kill -9, {check.upper()} check, interval 10 s: critical after; one entry after the restart", told(seconds))
     assert max(seconds) < 20
 
 
