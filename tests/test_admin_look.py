@@ -84,6 +84,33 @@ def test_axe_finds_no_violation_and_the_browser_nothing_to_complain_of(pages, co
     assert {name: each for name, each in found.items() if each} == {}
 
 
+def contrast(*colours):
+    """That of two colours as a browser computes them: WCAG wants 3 for what is no text."""
+
+    def luminance(colour):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    darker, lighter = sorted(map(luminance, colours))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_current_tab_is_seen_and_buttons_and_links_have_one_typeface(pages, scheme):
+    """What axe-core does not look at."""
+    wear(pages, scheme)
+    pages.edit("a reason", show_message="another")
+    style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    colours = [
+        pages.driver.execute_script(style, *asked)
+        for asked in ((".configuration-tabs [aria-current]", "borderBottomColor"), ("body", "backgroundColor"))
+    ]
+    assert contrast(*colours) >= 3
+    faces = {pages.driver.execute_script(style, f".submit-row {kind}", "fontFamily") for kind in ("button", "a")}
+    assert len(faces) == 1
+
+
 @pytest.fixture(scope="module")
 def limited(session_redis):
     """A site whose token may only read: no worker publishes itself, and nobody can save."""
