@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+import requests
 
 from tests.support.admin import PATH, start_admin
 from tests.support.documents import document
@@ -19,10 +20,10 @@ class Cards:
     """The cards as one user's page shows them, whichever worker answers."""
 
     def __init__(self, site):
-        self.site, self._session = site, site.session("viewer")
+        self.site, self._cookies = site, site.session("viewer").cookies
 
     def __getitem__(self, what):
-        page = self._session.get(f"{self.site.url}{PATH}status/", timeout=30, headers={"Connection": "close"}).text
+        page = requests.get(f"{self.site.url}{PATH}status/", cookies=self._cookies, timeout=30).text
         return re.search(rf'<li class="(\w+)" data-status="{what}">(.*?)</li>', page, re.DOTALL)
 
     def level(self, what):
@@ -127,7 +128,9 @@ def test_registration_is_found_where_gunicorn_listens_on_every_address(consul, r
 
 def test_registration_of_runserver_is_that_of_the_port_it_serves(consul, redis):
     with start_admin(consul, redis, "runserver-config") as site:
-        cards = Cards(site.runserver("--noreload"))
+        site.runserver("--noreload")
+        # It closes connections at will, maybe as the next request is on its way.
+        cards = wait_until(lambda: Cards(site), message="the login", ignoring=(requests.ConnectionError,))
         name = f"mydemo-{socket.gethostname()}-{site.port}"
         wait_until(lambda: f"{name} is not registered" in cards.text("registration"), message="the id to show")
         consul.register("mydemo", ID=name, Address="192.0.2.7", Port=81, Check={"TTL": "10m", "Status": "passing"})
