@@ -28,9 +28,10 @@ IMAGES = Path(__file__).parent / "images"
 VIEWS_BEFORE = 41  # of other visitors: one view looks like a constant
 KEY = "demo-config"
 WORKERS = 3
-WIDTH, PAGE_WIDTH, PAGE_HEIGHT = 1200, 760, 340
+WIDTH, PAGE_WIDTH, PAGE_HEIGHT = 1200, 760, 336
 MARGIN = 16  # below the last element of a picture
 APART_SECONDS = 12
+FADE_SECONDS = 0.5  # the admin's links fade from one theme's colour to the other's
 ENGLISH, BOTH = ("en",), ("en", "zh-CN")
 HANGING_SECONDS = 300  # gunicorn leaves a stopped worker alone for so long
 
@@ -147,10 +148,13 @@ def _browser() -> Browser:
 
 
 def _take_visitors_page(site: AdminSite, browser: Browser) -> None:
+    """One view, light and dark: another one would have another number."""
     _size(browser, PAGE_WIDTH, PAGE_HEIGHT)
+    browser.open(site.url)
     for scheme in ("light", "dark"):
         _prefer(browser, scheme)
-        browser.open(site.url).screenshot(IMAGES / f"page-{scheme}.png")
+        time.sleep(FADE_SECONDS)
+        browser.screenshot(IMAGES / f"page-{scheme}.png")
 
 
 def _take(pages: Pages, name: str, show: Callable[[], Pages], last: str, languages: tuple[str, ...] = ENGLISH) -> None:
@@ -167,8 +171,8 @@ def _take(pages: Pages, name: str, show: Callable[[], Pages], last: str, languag
                 "return document.querySelector(arguments[0]).getBoundingClientRect().bottom",
                 last,
             )
-            _size(browser, WIDTH, int(bottom) + MARGIN)
-            time.sleep(0.5)  # the admin's links fade from one theme's colour to the other's
+            _size(browser, WIDTH, (int(bottom) + MARGIN) // 8 * 8)  # of what is over, Chromium paints the end black
+            time.sleep(FADE_SECONDS)
             suffix = "" if language == "en" else "-zh"
             browser.screenshot(IMAGES / f"{name}{suffix}-{scheme}.png")
     _speak(browser, "en")
