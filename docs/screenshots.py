@@ -171,7 +171,7 @@ def _take(pages: Pages, name: str, show: Callable[[], Pages], last: str, languag
                 "return document.querySelector(arguments[0]).getBoundingClientRect().bottom",
                 last,
             )
-            _size(browser, WIDTH, (int(bottom) + MARGIN) // 8 * 8)  # of what is over, Chromium paints the end black
+            _size(browser, WIDTH, int(bottom) + MARGIN)
             time.sleep(FADE_SECONDS)
             suffix = "" if language == "en" else "-zh"
             browser.screenshot(IMAGES / f"{name}{suffix}-{scheme}.png")
