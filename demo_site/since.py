@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from .instance import SharedMemory
 
 _LEVELS = ("not seen yet", "good", "note", "bad")
-_RECORD = struct.Struct("<Qd")  # the level, and the Unix time of its begin
+_RECORD = struct.Struct("<dQ")  # the Unix time of a level's begin, and the level
 _OFFSETS = {what: number * _RECORD.size for number, what in enumerate(("Consul", "Redis", "Registration"))}
 _memory = SharedMemory(len(_OFFSETS) * _RECORD.size)
 _threads = threading.Lock()  # the memory's own locks exclude processes only
@@ -21,9 +21,12 @@ _threads = threading.Lock()  # the memory's own locks exclude processes only
 def seen(what: str, level: str) -> datetime:
     """Note that `what` is good, note or bad now; since when it has been seen so."""
     offset, now = _OFFSETS[what], _LEVELS.index(level)
+    began, before = _RECORD.unpack_from(_memory.data, offset)
+    if before == now:  # nearly always: all workers come here at once when the document changes
+        return datetime.fromtimestamp(began, UTC)
     with _threads, _memory.locked(offset):
-        before, began = _RECORD.unpack_from(_memory.data, offset)
+        began, before = _RECORD.unpack_from(_memory.data, offset)
         if before != now:
             began = time.time()
-            _RECORD.pack_into(_memory.data, offset, now, began)
+            _RECORD.pack_into(_memory.data, offset, began, now)
     return datetime.fromtimestamp(began, UTC)
