@@ -1,4 +1,4 @@
-"""`make bench`: measures, prints the table, writes bench/results.json and docs/images/performance.svg."""
+"""`make bench`: measures, prints the tables, writes bench/results.json, docs/performance.md's tables and its chart."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "deploy/local")]
 
-from bench import chart, costs, report, throughput  # noqa: E402
+from bench import chart, costs, report, tables, throughput  # noqa: E402
 from bench.parts import PYTHON, backends  # noqa: E402
 
 _VERSIONS = """
@@ -22,6 +22,7 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
 RESULTS = PROJECT / "bench/results.json"
 CHART = PROJECT / "docs/images/performance.svg"
+PAGE = PROJECT / "docs/performance.md"
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
     if not options.quick and not options.only:
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
         CHART.write_text(chart.svg(results["throughput"]))
+        PAGE.write_text(tables.updated(PAGE.read_text(), results))
 
 
 def _costs(parts, quick: bool) -> dict:

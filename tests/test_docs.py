@@ -8,6 +8,7 @@ from importlib import import_module
 
 import pytest
 
+from bench import tables
 from demo_site.config.document import Document, DocumentInvalid, parse
 from demo_site.environment import TABLE
 from tests.support.binaries import PROJECT
@@ -275,3 +276,9 @@ def test_python_of_the_readme_is_the_one_that_the_makefile_asks_for():
     asked = re.search(r"Python (3\.\d+) or newer", README)[1]
     assert f"Python {asked} or newer" in (PROJECT / "Makefile").read_text()
     assert sys.version_info >= tuple(map(int, asked.split(".")))
+
+
+def test_tables_of_the_performance_page_are_the_results():
+    results = json.loads((PROJECT / "bench/results.json").read_text())
+    text = (PROJECT / "docs/performance.md").read_text()
+    assert tables.updated(text, results) == text
