@@ -8,6 +8,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
+MOST_EACH = 4  # workers for a CPU: of more, some always wait for one, and the kernel knows which is free
+
 
 def choose(workers: int, taken: Iterable[int | None]) -> int | None:
     """A CPU for one worker more of `workers`; `taken` are those of its siblings. None: let it move.
@@ -18,7 +20,7 @@ def choose(workers: int, taken: Iterable[int | None]) -> int | None:
     if not hasattr(os, "sched_getaffinity"):  # only Linux has it
         return None
     cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) == 1 or workers % len(cpus):
+    if len(cpus) == 1 or workers % len(cpus) or workers > MOST_EACH * len(cpus):
         return None
     load = Counter(taken)
     return min(cpus, key=lambda cpu: load[cpu])

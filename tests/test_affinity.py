@@ -41,7 +41,7 @@ def test_one_that_died_leaves_its_cpu_to_the_next(processors):
     assert affinity.choose(2, [1]) == 0
 
 
-@pytest.mark.parametrize(("cpus", "workers"), [((0,), 1), ((0, 1), 1), ((0, 1), 3), ((0, 1, 2, 3), 2)])
+@pytest.mark.parametrize(("cpus", "workers"), [((0,), 1), ((0, 1), 1), ((0, 1), 3), ((0, 1, 2, 3), 2), ((0, 1), 10)])
 def test_workers_move_where_that_would_leave_a_cpu_idle(processors, cpus, workers):
     processors(*cpus)
     assert affinity.choose(workers, []) is None

@@ -15,11 +15,11 @@ from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.overview import Instance, overview
-from ..fleet.publisher import MOST_SETTLE_SECONDS
+from ..fleet.publisher import LEAST_GAP_SECONDS
 from . import rollback
 
 _LAST_CHANGES = 3
-_SETTLED_SECONDS = 2 * MOST_SETTLE_SECONDS  # after a change every worker has published it
+_SETTLED_SECONDS = 2 * LEAST_GAP_SECONDS  # after a change every worker has published it
 
 
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

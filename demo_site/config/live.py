@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # After a change, for each worker of the instance: what the first ones still have to do, and their next questions, would
 # compete with the answers that the last ones wait for.
-PAUSE_SECONDS = 0.0005
+PAUSE_SECONDS = 0.001
 NOT_FOLLOWED = "this process does not follow the key: gunicorn.conf.py, which starts the watch, was not read"
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,7 @@ TTL_SECONDS = sessions.LEAST_TTL_SECONDS
 GONE_SECONDS = 2 * TTL_SECONDS  # Consul ends a session so long after its last renewal, at the latest
 RENEW_SECONDS = TTL_SECONDS / 2
 RENEWALS_PER_LOOK = 12  # once a minute: is the key still there?
-# Lets the change itself reach every worker first, makes one write of several changes that come together, and keeps the
-# workers from writing all at once.
-LEAST_SETTLE_SECONDS, MOST_SETTLE_SECONDS = 0.2, 0.5
+LEAST_GAP_SECONDS = 0.5  # between two writes, so that several changes that come together make one or two
 # The watch and the keeper ask a failing Consul as well: together they stay below one request a second.
 LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 4.0, 8.0
 DENIED_SECONDS = 60.0  # rights come by hand
@@ -46,6 +44,7 @@ class Publisher:
         self._kind: type | None = None
         self._session: str | None = None
         self._published: Worker | None = None
+        self._wrote_at = 0.0
         self._renew_at = 0.0
         self._renewals = 0
 
@@ -92,7 +91,7 @@ class Publisher:
         if self.trouble:
             time.sleep(pause)
         elif self._changed.wait(pause):
-            time.sleep(random.uniform(LEAST_SETTLE_SECONDS, MOST_SETTLE_SECONDS))  # noqa: S311 (no secret)
+            time.sleep(max(0.0, self._wrote_at + LEAST_GAP_SECONDS - time.monotonic()))
         self._changed.clear()
 
     def _step(self, client: Client) -> None:
@@ -122,7 +121,7 @@ class Publisher:
         if not sessions.acquire(client, self._key, worker.as_json(), self._session or ""):
             # One that was killed and had the same pid, as in a container: its session ends soon.
             raise Refused(f"Another process holds the key `{self._key}`; it is this worker's when that one is gone.")
-        self._published = worker
+        self._published, self._wrote_at = worker, time.monotonic()
 
     def _note(self, error: ConsulError | None) -> None:
         """Keep the trouble for the admin; log where it begins and ends, not what stays the same."""

@@ -187,6 +187,7 @@ def test_redis_pause(new_member, own_redis, figure):
     )
     assert set(lives.statuses) == {200}
     assert lives.quantile(0.99) < 0.25
+    assert set(pages.statuses) == {503}
     assert max(pages.seconds) < 1
     assert recovery < 2
 
