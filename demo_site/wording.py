@@ -2,6 +2,7 @@
 
 import re
 from functools import cache, lru_cache
+from itertools import islice
 
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_noop as _  # marks what is translated; a visitor's language comes later
@@ -142,6 +143,12 @@ _SAID = {
     "should be at least %(least)s": "should be greater than or equal to %(least)s",
 }
 _OF_SEVERAL_WORDS = ("why", "key", "path", "time", "text")
+# Members of a document may be named anything, so a sentence may hold any number of what divides sentences. What is
+# beyond these stays in English.
+_LONGEST = 4000  # characters
+_MOST_SENTENCES = 50
+_MOST_WITHIN = 4  # times that "; " or ": " stands within one sentence
+_DEEPEST = 5  # sentences in one another
 
 
 def localized(text: str) -> str:
@@ -149,28 +156,37 @@ def localized(text: str) -> str:
 
     It may also be a list of them, each with the path of what it is about.
     """
-    return _localized(text, get_language())
+    return _localized(text, get_language(), _DEEPEST)
 
 
 @lru_cache(maxsize=1024)  # a document that one worker rejects, hundreds do, and the page asks again and again
-def _localized(text: str, language: str | None) -> str:
+def _localized(text: str, language: str | None, depth: int) -> str:
     if "\n" in text:
-        return "\n".join(map(localized, text.split("\n")))
-    ends = [found.start() for found in re.finditer("; ", text)]  # of sentences, or within one
-    for end in (len(text), *ends):
-        if known := _known(text[:end]):
-            return known + text[end : end + 2] + localized(text[end + 2 :])
-    return text[: ends[0] + 2] + localized(text[ends[0] + 2 :]) if ends else text
+        return "\n".join(_localized(line, language, depth) for line in text.split("\n"))
+    parts = text.split("; ")  # sentences, or parts of one
+    if not depth or len(text) > _LONGEST or len(parts) > _MOST_SENTENCES:
+        return text
+    said = []
+    while parts:
+        for count in (len(parts), *range(1, min(len(parts), _MOST_WITHIN))):
+            if known := _known("; ".join(parts[:count]), language, depth):
+                break
+        else:
+            known, count = parts[0], 1
+        said.append(known)
+        del parts[:count]
+    return "; ".join(said)
 
 
-def _known(text: str) -> str:
+def _known(text: str, language: str | None, depth: int) -> str:
     """The translation of one sentence, maybe after a path; empty if it is none."""
-    for begin in (0, *(found.end() for found in re.finditer(": ", text.partition("; ")[0]))):
+    paths = re.finditer(": ", text.partition("; ")[0])
+    for begin in (0, *(found.end() for found in islice(paths, _MOST_WITHIN))):
         for pattern, sentence in _patterns():
             if found := pattern.fullmatch(text, begin):
                 names = found.groupdict()
                 if "why" in names:
-                    names["why"] = localized(names["why"])
+                    names["why"] = _localized(names["why"], language, depth - 1)
                 return text[:begin] + (gettext(sentence) % names if names else gettext(sentence))
     return ""
 

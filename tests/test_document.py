@@ -1,6 +1,7 @@
 """`parse()`: every valid document becomes a config, every other one an error that names all its faults."""
 
 import json
+import re
 import time
 
 import pytest
@@ -141,6 +142,15 @@ def test_all_faults_are_reported_together():
     paths = [fault.split(": ", 1)[0] for fault in faults_of(text.encode())]
     assert set(paths) == {HOST, PORT, DB, PASSWORD, "show_message", "x.y"}
     assert paths.count(PORT) == 2
+
+
+def test_a_long_path_is_shortened_in_its_middle():
+    """Every worker says, stores and shows it."""
+    nested = '{"' + "x" * 90 + '": '
+    faults = faults_of(with_text("{", f'{{"first": {nested * 50}{{"last": NaN}}{"}" * 50}, '))
+    (path,) = [fault.split(": ", 1)[0] for fault in faults]
+    assert re.fullmatch(r"first\.[x.]+\.\.\.[x.]+\.last", path)
+    assert len(path) < 500
 
 
 def test_unknown_members_are_kept_aside_as_ignored():

@@ -201,6 +201,18 @@ def test_what_is_wrong_with_the_service_comes_out_in_chinese(session_site):
     assert untranslated(session_site, told) == {}
 
 
+def test_names_that_hold_what_divides_sentences_do_no_harm(session_site):
+    """The members of a document may be named anything, and its faults name them: a page must still come up."""
+    dividers = ["; ", ": ", "rejected: ", "x: y; ", "file x; ", "is missing; ", "stale: since 7: "]
+    listed = ["; ".join(f"{divider * 20}{number}: is missing" for number in range(5)) for divider in dividers]
+    nested = [f"rejected: the document at index 7 was rejected: {text}" for text in listed]
+    endless = [divider * 1000 for divider in dividers]
+    found = in_language(session_site, listed + nested + endless)
+    for text in listed + nested:
+        assert re.findall("[0-4]:", found[text])[-5:] == ["0:", "1:", "2:", "3:", "4:"]
+    assert [found[text] for text in endless] == endless
+
+
 def test_only_words_of_ours_are_translated_and_no_value(consul, redis, config_key):
     with start_admin(consul, redis, config_key, SERVICE_NAME="missing", SERVICE_TAGS="stale") as site:
         consul.put(config_key, document(redis, message="default", surplus="x"))

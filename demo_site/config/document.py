@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 MAX_BYTES = 512 * 1024
 MAX_DEPTH = 100  # the parser's own limit depends on the caller's stack
 MAX_FAULTS = 1000  # of the kinds that an endless list can hold; more help nobody and take seconds to write
+_LONGEST_PATH = 400  # characters: every worker says, stores and shows it
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 WHOLE_DOCUMENT = "(document)"
 
@@ -171,8 +172,9 @@ def _text_problem(value: Any) -> str:
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> Fault:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in location)
-    return Fault(path.lstrip(".") or WHOLE_DOCUMENT, _sentence(message))
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in location).lstrip(".")
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
+    return Fault(shown or WHOLE_DOCUMENT, _sentence(message))
 
 
 def _sentence(message: str) -> str:

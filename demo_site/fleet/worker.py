@@ -15,8 +15,7 @@ class Worker:
     """One serving process. `state`, `index` and `reason` are as `/readyz` has them; times are ISO 8601 in UTC.
 
     `workers` is how many the instance should have, as far as this one knows, and `registers` whether it keeps itself
-    registered. `state` is "unreadable" where the key
-    holds something else than a worker's own words.
+    registered. `state` is "unreadable" where the key holds something else than a worker's own words.
     """
 
     instance: str
@@ -78,7 +77,7 @@ def _from_members(instance: str, pid: int, said: dict[str, Any], alive_at: str) 
         started_at=str(said["started_at"]),
         index=None if index is None else int(index),
         state=str(said["state"]),
-        reason=None if reason is None else str(reason),
+        reason=None if reason is None else str(reason)[:_LONGEST_REASON],
         workers=int(said.get("workers") or 0),
         seen_at=max(str(said["seen_at"]), alive_at),
         registers=bool(said.get("registers")),
