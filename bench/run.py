@@ -12,7 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "deploy/local")]
 
-from bench import chart, costs, report, tables, throughput  # noqa: E402
+from bench import chart, costs, tables, throughput  # noqa: E402
 from bench.parts import PYTHON, backends  # noqa: E402
 
 _VERSIONS = """
@@ -40,7 +40,7 @@ def main() -> None:
             }
         if options.only != "throughput":
             results["costs"] = _costs(parts, options.quick)
-    print(report.text(results))
+    print(tables.text(results))
     if not options.quick:
         results = json.loads(RESULTS.read_text()) | results
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
