@@ -1,7 +1,7 @@
 # make run    everything the site needs, started on this machine; Ctrl-C ends it
 # make test   all tests, on real servers; ARGS="-k redis" is handed to pytest
-# make soak   the same promises in full length, about an hour; prints the figures of docs/reliability.md
-# make bench  speed and costs beside other stacks, about 12 minutes; writes bench/results.json and the chart
+# make soak   the same promises in full length, about 25 minutes; prints the figures of docs/reliability.md
+# make bench  speed and costs beside other stacks, about 17 minutes; writes bench/results.json and the chart
 # make check  ruff and mypy
 PYTHON ?= python3
 ARGS ?=

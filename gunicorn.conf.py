@@ -36,7 +36,11 @@ def when_ready(server: Any) -> None:
 
 def _refuse_late_gevent(server: Any) -> None:
     """The site is loaded by now, and a lock that gevent has not patched stops the whole worker once two wait for it."""
-    if "gevent" in server.cfg.worker_class_str and not sys.modules["gevent.monkey"].is_module_patched("threading"):
+    if not server.cfg.worker_class_str.startswith("gevent"):
+        return
+    from gevent import monkey
+
+    if not monkey.is_module_patched("threading"):
         server.log.critical(
             "gevent must patch before the site is loaded: "
             "begin gunicorn.conf.py with `from gevent import monkey; monkey.patch_all()`."

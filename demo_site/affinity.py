@@ -4,6 +4,7 @@ The threads of one interpreter take turns at its lock. Where the kernel spreads 
 wakes another CPU; on one CPU it is a switch between threads. docs/performance.md has what that is worth.
 """
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ def choose(workers: int, taken: Iterable[int | None]) -> int | None:
 
 
 def keep_to(cpu: int | None) -> None:
-    """Keep this thread, and those that it starts, to `cpu`."""
+    """Keep this thread, and those that it starts, to `cpu`, if the system allows it."""
     if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
+        with contextlib.suppress(OSError):  # a sandbox forbids it, or the CPU was taken away since it was chosen
+            os.sched_setaffinity(0, {cpu})

@@ -52,6 +52,12 @@ def test_no_choice_where_the_system_offers_none(monkeypatch):
     assert affinity.choose(2, []) is None
 
 
+def test_a_worker_starts_where_it_cannot_be_kept_to_its_cpu():
+    """The system forbids it, or the CPU is not there any more."""
+    affinity.keep_to(max(CPUS) + 1000)
+    assert sorted(os.sched_getaffinity(0)) == CPUS
+
+
 def test_workers_under_gunicorn(environment, new_site):
     site = new_site(environment).gunicorn(workers=len(CPUS))
     one_each = [(cpu,) for cpu in CPUS]
