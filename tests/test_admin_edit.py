@@ -447,28 +447,29 @@ def test_a_typed_secret_that_cannot_be_kept_does_not_cost_the_form(admin, consul
     assert ">\nstill there</textarea>" in answer
 
 
-def test_the_database_is_free_while_consul_is_asked_and_a_save_that_it_did_not_hear_of_is_told(admin, consul):
-    """The log entry is there first. If the database goes while Consul saves, it is not complete, and the save stays."""
+@contextlib.contextmanager
+def slow_save(admin, comment):
+    """A save under way: its log entry is there, and Consul is not asked yet. Yields the future of the answer."""
     editor = Editor(admin, "keeper")
-    form = editor.form() | {"show_message": "saved", "comment": "slow Consul"}
+    form = editor.form() | {"show_message": "saved", "comment": comment}
     admin.proxy.delay(1)
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(editor.post, form)
-        wait_until(lambda: logged(admin, "slow Consul"), message="the log entry")
-        with locked_database(admin):
-            assert "Saved as ModifyIndex" in answer.result()
+        wait_until(lambda: logged(admin, comment), message="the log entry")
+        yield answer
+
+
+def test_the_database_is_free_while_consul_is_asked_and_a_save_that_it_did_not_hear_of_is_told(admin, consul):
+    """The log entry is there first. If the database goes while Consul saves, it is not complete, and the save stays."""
+    with slow_save(admin, "slow Consul") as answer, locked_database(admin):
+        assert "Saved as ModifyIndex" in answer.result()
     [message] = logged(admin, "slow Consul")
     assert message.startswith("(Consul did not confirm this) edit: slow Consul")
     assert stored(consul, admin)["show_message"] == "saved"
 
 
 def test_a_save_that_was_not_made_is_not_logged(admin, consul, redis):
-    editor = Editor(admin, "keeper")
-    form = editor.form() | {"show_message": "mine", "comment": "too late"}
-    admin.proxy.delay(1)
-    with ThreadPoolExecutor() as pool:
-        answer = pool.submit(editor.post, form)
-        wait_until(lambda: logged(admin, "too late"), message="the log entry")
+    with slow_save(admin, "too late") as answer:
         consul.put(admin.key, document(redis, "faster"))
         assert 'id="conflict"' in answer.result()
     assert logged(admin, "too late") == []

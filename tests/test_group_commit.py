@@ -1,16 +1,12 @@
 """Group commit: every number once, whoever waits with whom, and however a commit ends."""
 
-import json
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from counter.group_commit import CommitFailed, Committed, GroupCommit
-from tests.support.binaries import PROJECT
 from tests.support.group_commit_storm import in_threads, storm
-from tests.support.processes import clean_environment
+from tests.support.processes import printed_by
 from tests.support.waiting import wait_until
 
 PATIENCE = 30  # seconds; whoever waits longer, waits for ever
@@ -110,14 +106,4 @@ def test_every_number_once_in_threads():
 
 
 def test_every_number_once_in_greenlets():
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.support.group_commit_storm"],
-        cwd=PROJECT,
-        env=clean_environment(PROJECT),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    check(json.loads(result.stdout))
+    check(printed_by("tests.support.group_commit_storm"))

@@ -1,8 +1,6 @@
 """The handover: what a replaced worker starts on, however the ones before it ended."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +8,8 @@ import pytest
 from demo_site.config.handover import Handover
 from demo_site.config.kept import Kept
 from demo_site.config.loaded import loaded
-from tests.support.binaries import PROJECT
 from tests.support.documents import SMALLEST, raw
-from tests.support.processes import clean_environment
+from tests.support.processes import printed_by
 
 NOW = datetime.now(UTC)
 
@@ -90,16 +87,8 @@ def test_writer_that_dies_after_any_byte_leaves_the_value_before(writes_before):
 
 
 def test_writers_that_are_killed_leave_neither_a_torn_value_nor_a_lock():
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.support.handover_storm", "40"],
-        cwd=PROJECT,
-        env=clean_environment(PROJECT),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert json.loads(result.stdout) == {"killed": 40, "readings": 40, "torn": 0, "lost": 0}
+    counts = printed_by("tests.support.handover_storm", 40)
+    assert counts == {"killed": 40, "readings": 40, "torn": 0, "lost": 0}
 
 
 # What the processes of an instance agree on.

@@ -30,8 +30,8 @@ def join(session: MutableMapping[str, Any], half: str) -> str | None:
     number, _, rest = half.partition(".")
     try:
         pad, other = bytes.fromhex(session.get(_KEY, {}).get(number, "")), bytes.fromhex(rest)
-        return _unpadded(_xor(pad, other)).decode() or None if pad and len(pad) == len(other) else None
-    except ValueError:
+        return _unpadded(_xor(pad, other)).decode() or None
+    except ValueError:  # no hexadecimal digits, halves of different lengths, or no text
         return None
 
 

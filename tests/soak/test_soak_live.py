@@ -8,20 +8,17 @@ import os
 import random
 import signal
 import statistics
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
 from demo_site.config.watcher import WAIT_SECONDS
-from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import document, raw
 from tests.support.figures import http_requests, mebibytes, milliseconds, percentile, three
 from tests.support.ports import free_port
-from tests.support.processes import clean_environment
+from tests.support.processes import printed_by
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
@@ -393,9 +390,6 @@ def test_memory_after_1000_swaps(fleet, report):
 
 
 def test_2000_killed_writers_of_the_handover(report):
-    command = [sys.executable, "-m", "tests.support.handover_storm", "2000"]
-    environment = clean_environment(PROJECT)
-    result = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, timeout=600, check=True)
-    counts = json.loads(result.stdout)
+    counts = printed_by("tests.support.handover_storm", 2000, bound=600)
     report("2,000 writers of the handover killed: values torn; lost", f"{counts['torn']}; {counts['lost']}", "0; 0")
     assert (counts["torn"], counts["lost"]) == (0, 0)

@@ -1,12 +1,15 @@
 """A process that a test started: its output is kept, and it is stopped by its own pid."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.binaries import PROJECT
 from tests.support.waiting import wait_until
 
 
@@ -101,6 +104,15 @@ def end_group(process):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def printed_by(module, *arguments, bound=120):
+    """The JSON that a module prints in a process of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = clean_environment(PROJECT)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=bound)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def clean_environment(home):
