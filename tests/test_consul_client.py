@@ -24,10 +24,10 @@ from tests.support.secrets import GUARD
 USUAL, SHORT = Timeouts(), Timeouts(connect=0.5, read=0.5)
 
 
-def client_of(where, timeouts=USUAL, **variables):
+def client_of(where, timeouts=USUAL, on_answer=None, **variables):
     """A client as the environment describes it: `where` is a server, a proxy or a CONSUL_HTTP_ADDR."""
     address = getattr(where, "address", where)
-    return Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": address, **variables}), timeouts)
+    return Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": address, **variables}), timeouts, on_answer)
 
 
 @contextlib.contextmanager
@@ -290,6 +290,29 @@ def test_tls_without_a_certificate_is_told_as_unreachable(tls, missing):
         left.pop("CONSUL_CLIENT_KEY")
     with fails(Unreachable, saying="certificate"):
         kv.read(client_of(f"https://127.0.0.1:{server.https_port}", **left), "tls")
+
+
+def test_an_answer_is_announced_when_it_has_come(tls, consul, config_key, new_proxy):
+    server, variables = tls
+    consul.put(config_key, "value")
+    for where, key in ((consul.address, config_key), (f"https://127.0.0.1:{server.https_port}", "tls")):
+        announced = []
+        client = client_of(where, on_answer=lambda: announced.append(time.monotonic()), **variables)  # noqa: B023
+        kv.read(client, key)
+        index, _ = kv.query(client, key)
+        began, first = time.monotonic(), len(announced)
+        kv.query(client, key, index, wait=1)
+        assert len(announced) == first + 1 == 3
+        assert announced[-1] - began > 0.9, "not when it was asked"
+
+
+@pytest.mark.parametrize("trouble", ["silence", "refuse"])
+def test_no_answer_is_not_announced(consul, new_proxy, trouble):
+    proxy, announced = new_proxy(consul.http_port), []
+    getattr(proxy, trouble)()
+    with fails(Unreachable, "no answer within 0.5 s" if trouble == "silence" else "refused the connection"):
+        kv.read(client_of(proxy, SHORT, lambda: announced.append(1)), "key")
+    assert announced == []
 
 
 def test_verification_of_the_server_can_be_turned_off(tls):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo_site.config.document import MAX_BYTES, Document, DocumentInvalid, parse
+from demo_site.config.document import MAX_BYTES, Document, DocumentInvalid, parse, parse_again
 from demo_site.config.loaded import loaded
 from tests.support.documents import SMALLEST, changed, raw
 
@@ -270,6 +270,8 @@ def outcome(raw_document):
         return
     assert time.process_time() - began < 1
     assert isinstance(config, Document)
+    again = parse_again(raw_document)
+    assert (again, again.ignored) == (config, config.ignored)
     config.show_message.encode()
     assert config.redis_config.redis_host.strip()
     assert type(config.redis_config.redis_port) is int

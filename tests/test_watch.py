@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import threading
 import time
 
@@ -45,6 +46,11 @@ def own_clients(server):
     """The connections that the server has, but for the one that asks."""
     with server.client() as client:
         return len(client.client_list()) - 1
+
+
+def requests_of(proxy):
+    """The lines of the requests that went through the proxy."""
+    return re.findall(r"GET (/v1/kv/\S+) HTTP", bytes(proxy.seen).decode("latin-1"))
 
 
 def consul_answer(index, value, modify_index=None):
@@ -450,6 +456,59 @@ def test_value_that_only_a_neighbour_saw_is_taken_over(neighbours, consul, redis
     assert second.message == "second"
 
 
+def test_a_change_that_a_neighbour_put_in_force_is_taken_over_before_the_answer_is_read(
+    neighbours, consul, redis, config_key, proxy, caplog, monkeypatch
+):
+    first, second = neighbours
+    told = []
+    second.live.listeners.append(lambda: told.append(second.message))
+    consul.put(config_key, document(redis, "second"))
+    first.step()
+    asked = len(requests_of(proxy))
+    with caplog.at_level(logging.INFO), monkeypatch.context() as patched:
+        patched.setattr(second.live, "_judge", None)  # is not needed
+        assert second.step().state == "current"
+    assert "as another process of the instance did" in caplog.text
+    assert (second.message, told) == ("second", ["second"])
+    assert len(requests_of(proxy)) == asked + 1
+    second.step()
+    assert f"index={consul.index(config_key)}&" in requests_of(proxy)[-1]
+
+
+@pytest.mark.parametrize("outdated", ["older document", "bad document"])
+def test_an_answer_that_was_overtaken_by_a_neighbour_is_asked_for_again(
+    neighbours, consul, redis, config_key, proxy, outdated
+):
+    """It was on its way while the neighbour saw the next change: the value must not go back, nor be called rejected."""
+    first, second = neighbours
+    consul.put(config_key, document(redis, "second"))
+    late = consul_answer(consul.index(config_key), document(redis, "second") if outdated == "older document" else [])
+    consul.put(config_key, document(redis, "third"))
+    first.step()
+    seen = []
+    second.live.listeners.append(lambda: seen.append((second.message, second.live.status.state)))
+    proxy.answer(late)
+    proxy.cut()
+    second.live.listeners.append(proxy.pass_through)  # the answer is there, and is not read yet
+    second.step()
+    assert "index=" not in requests_of(proxy)[-1]
+    consul.put(config_key, document(redis, "fourth"))
+    second.step()
+    assert list(dict.fromkeys(seen)) == [("third", "current"), ("fourth", "current")]
+    assert second.live.in_force.loaded.generation == 0
+    assert second.live.rejections == 0
+
+
+def test_a_deletion_that_was_overtaken_by_a_neighbour_is_asked_for_again(neighbours, consul, redis, config_key, proxy):
+    first, second = neighbours
+    consul.put(config_key, document(redis, "second"))
+    first.step()
+    proxy.answer_http("404 Not Found", X_Consul_Index=str(consul.index(config_key) - 1))
+    proxy.cut()
+    second.live.listeners.append(proxy.pass_through)
+    assert second.step().state == "current"
+
+
 def test_late_process_does_not_hand_its_older_value_on(neighbours, consul, redis, config_key):
     first, second = neighbours
     late = second.live.in_force
@@ -557,7 +616,7 @@ def test_fault_of_our_own_does_not_end_the_watch(follow, monkeypatch, caplog):
     monkeypatch.setattr(watcher, "MOST_PAUSE_SECONDS", 0.01)
     calls = []
 
-    def open_client():
+    def open_client(_on_answer):
         calls.append(time.monotonic())
         raise LookupError("of our own")
 

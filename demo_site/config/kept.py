@@ -1,12 +1,13 @@
 """What outlives a worker: the handover to those that replace it, and the snapshot for the next start."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from . import snapshot
+from .document import parse_again
 from .handover import Handover
-from .loaded import Loaded, loaded
+from .loaded import Loaded, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -28,36 +29,41 @@ class Kept:
         """The value that the instance has in force."""
         with self._handover.locked():
             kept = self._handover.read()
-        if kept is None:
-            return None
-        return loaded(kept.raw, kept.kind, kept.place, kept.index, kept.loaded_at, kept.generation)
+        return _parsed(kept) if kept else None
 
-    def keep(self, value: Loaded) -> None:
-        """Keep `value`, unless another process has kept it already, or one that came after it."""
+    def newer_than(self, value: Loaded) -> Loaded | None:
+        """What another process has put in force since `value` was, if any did."""
         with self._handover.locked():
             kept = self._handover.read()
-            if kept and value.older_than(kept):
-                return
-            if kept is None or not kept.same_as(value):
+        return _parsed(kept) if kept and value.older_than(kept) and not kept.same_as(value) else None
+
+    def keep(self, value: Loaded) -> None:
+        """Keep `value` for the other processes, unless one has kept it already, or one that came after it."""
+        with self._handover.locked():
+            kept = self._handover.read()
+            if kept is None or not (value.older_than(kept) or kept.same_as(value)):
                 self._handover.write(value)
-            self._keep_snapshot(value, value.loaded_at)
 
-    def confirm(self, value: Loaded) -> None:
-        """Consul was just seen to hold `value` still."""
-        if self._snapshot:
-            with self._handover.locked():
-                kept = self._handover.read()
-                if kept and kept.same_as(value):
-                    self._keep_snapshot(value, datetime.now(UTC))
-
-    def _keep_snapshot(self, value: Loaded, right_at: datetime) -> None:
+    def save(self, value: Loaded, right_at: datetime) -> None:
+        """Write the snapshot, if `value` is the one in force; `right_at` is when Consul was last seen to hold it."""
         if self._snapshot is None or value.kind != "consul":
             return
+        with self._handover.locked():
+            kept = self._handover.read()
+            if kept and kept.same_as(value):
+                self._write_snapshot(self._snapshot, value, right_at)
+
+    def _write_snapshot(self, path: Path, value: Loaded, right_at: datetime) -> None:
         try:
-            snapshot.keep(self._snapshot, value, right_at)
+            snapshot.keep(path, value, right_at)
             self._snapshot_error = ""
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if reason != self._snapshot_error:  # said once, not at every answer of Consul
-                logger.error("The snapshot %s cannot be written: %s", self._snapshot, reason)
+                logger.error("The snapshot %s cannot be written: %s", path, reason)
             self._snapshot_error = reason
+
+
+def _parsed(kept: Stored) -> Loaded:
+    document = parse_again(kept.raw)
+    return Loaded(kept.raw, kept.kind, kept.place, kept.index, kept.loaded_at, kept.generation, document)

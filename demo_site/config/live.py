@@ -61,6 +61,7 @@ class Live:
         snapshot = start.environment["DEMO_CONFIG_SNAPSHOT"]
         self._kept = Kept(Path(snapshot) if snapshot else None, start.loaded)
         self._in_force: InForce | None = None
+        self._took_over = False
         self.status = Status("current")
         if start.loaded:
             self._in_force = InForce(start.loaded)
@@ -93,6 +94,7 @@ class Live:
             self._in_force = InForce(inherited)
         self.status = self._initial_status(self.in_force.loaded)
         self._kept.keep(self.in_force.loaded)
+        self._kept.save(self.in_force.loaded, self.in_force.loaded.loaded_at)
         if self.status.state == "snapshot":
             logger.warning("Consul was out of reach at the start: %s", self.status.reason)
         metrics.publish(self)
@@ -100,8 +102,27 @@ class Live:
             from . import watcher
 
             key, address = self.start.environment["DEMO_CONFIG_KEY"], self.start.address
-            arguments = (self, lambda: Client(address, watcher.TIMEOUTS), key)
+            arguments = (self, lambda on_answer: Client(address, watcher.TIMEOUTS, on_answer), key)
             threading.Thread(target=watcher.run, args=arguments, name="configuration-watch", daemon=True).start()
+
+    def expect_answer(self) -> None:
+        """Consul's answer is there, and is not read yet.
+
+        A change comes to all workers at once, and when this one has its turn at a processor, another may have put it in
+        force already. To take it over costs a third of reading and checking the answer, and the last one waits for all.
+        """
+        self._took_over = self._catch_up()
+        if self._took_over:
+            self._become(Status("current"))
+            self._leave_others_the_processor()
+            self._tell()
+
+    def is_past(self, entry: Entry | None) -> bool:
+        """Whether a value was taken over while this answer was on its way, and the answer has another one.
+
+        Mostly an older one; which of the two Consul holds now, it has to be asked again.
+        """
+        return self._took_over and not (entry and self._has_in_force(entry))
 
     def offer(self, entry: Entry) -> None:
         """Put the entry's document in force if it is another one, valid, and its Redis answers; else reject it."""
@@ -162,9 +183,14 @@ class Live:
         self._replace(new)
         logger.info("Put in force: %s", new.loaded.origin)
         self._become(Status("current"))
-        time.sleep(PAUSE_SECONDS * size.workers())
         self._kept.keep(new.loaded)
+        self._leave_others_the_processor()
+        self._kept.save(new.loaded, new.loaded.loaded_at)
         self._tell()
+
+    @staticmethod
+    def _leave_others_the_processor() -> None:
+        time.sleep(PAUSE_SECONDS * size.workers())
 
     def _replace(self, new: InForce) -> None:
         old = self.in_force
@@ -172,16 +198,19 @@ class Live:
         if new.client is not old.client:
             old.client.retire()
 
-    def _catch_up(self) -> None:
+    def _catch_up(self) -> bool:
         """Take over what another process of the instance put in force since: a value that this one did not see.
 
         Without, the processes would differ for as long as Consul has no other value to offer.
         """
-        kept, own = self._kept.read(), self.in_force
-        if kept and own.loaded.older_than(kept) and not kept.same_as(own.loaded):
-            same_redis = kept.document.redis_config == own.client.config
-            self._replace(InForce(kept, own.client if same_redis else None))
-            logger.info("Put in force, as another process of the instance did: %s", kept.origin)
+        own = self.in_force
+        kept = self._kept.newer_than(own.loaded)
+        if kept is None:
+            return False
+        same_redis = kept.document.redis_config == own.client.config
+        self._replace(InForce(kept, own.client if same_redis else None))
+        logger.info("Put in force, as another process of the instance did: %s", kept.origin)
+        return True
 
     def _reject(self, entry: Entry, faults: list[str], transient: bool) -> None:
         self._catch_up()
@@ -199,7 +228,7 @@ class Live:
 
     def _confirm(self) -> None:
         self._become(Status("current"))
-        self._kept.confirm(self.in_force.loaded)
+        self._kept.save(self.in_force.loaded, now())
 
     def _become(self, status: Status) -> None:
         """Change the state; what stays the same keeps its `since` and is not logged again."""

@@ -25,10 +25,13 @@ TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 REJECTED_WAIT_SECONDS = 15
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 5.0
 
+# Opens a client that calls what it is given when an answer has come and is not read yet.
+OpenClient = Callable[[Callable[[], None]], Client]
+
 logger = logging.getLogger(__name__)
 
 
-def watch(live: "Live", open_client: Callable[[], Client], key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
+def watch(live: "Live", open_client: OpenClient, key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
     """Each step asks Consul once, does what follows from the answer, and yields the seconds to pause. Never ends.
 
     The first step asks without waiting. After any error, and after an index that went back, the next one does too, on
@@ -37,7 +40,7 @@ def watch(live: "Live", open_client: Callable[[], Client], key: str, wait: int =
     """
     failures = 0
     while True:
-        client = open_client()
+        client = open_client(live.expect_answer)
         try:
             for pause in _follow(live, client, key, wait):
                 # The first success after a failure pauses too: a Consul may fail every other time.
@@ -61,6 +64,8 @@ def _follow(live: "Live", client: Client, key: str, wait: int) -> Iterator[float
         asked_at = time.monotonic()
         patience = min(wait, REJECTED_WAIT_SECONDS) if live.status.rejected else wait
         found, entry = kv.query(client, key, index, patience)
+        while live.is_past(entry):
+            found, entry = kv.query(client, key)
         if entry is None:
             live.lose_key(f"the key `{key}` was deleted")
         else:
@@ -73,7 +78,7 @@ def _follow(live: "Live", client: Client, key: str, wait: int) -> Iterator[float
         index = max(found, 1)
 
 
-def run(live: "Live", open_client: Callable[[], Client], key: str) -> None:
+def run(live: "Live", open_client: OpenClient, key: str) -> None:
     """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
     while True:
         try:

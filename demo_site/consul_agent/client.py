@@ -35,19 +35,26 @@ class Timeouts(NamedTuple):
 class Client(consul.Consul):
     """A Consul client for one agent. Not for use across a fork or by several threads: build one for each.
 
-    Every method raises `ConsulError` and nothing else.
+    Every method raises `ConsulError` and nothing else. `on_answer` is called whenever an answer, or the end of the
+    connection, has come and is not read yet.
     """
 
-    def __init__(self, address: AgentAddress, timeouts: Timeouts = Timeouts()) -> None:  # noqa: B008 (immutable)
+    def __init__(
+        self,
+        address: AgentAddress,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 (immutable)
+        on_answer: Callable[[], None] | None = None,
+    ) -> None:
         self.address = address
         self._timeouts = timeouts
+        self._on_answer = on_answer
         with _hidden_consul_variables():
             super().__init__(host=address.host, port=address.port, scheme=address.scheme)
         self.token = None  # the library would put it into the URL; `_Transport` sends it as a header
 
     def connect(self, *_args: Any, **_kwargs: Any) -> "_Transport":
         """python-consul's hook for a transport."""
-        return _Transport(self.address, self._timeouts)
+        return _Transport(self.address, self._timeouts, self._on_answer)
 
     http_connect = connect  # py-consul's name for the same hook
 
@@ -73,12 +80,14 @@ def _hidden_consul_variables() -> Iterator[None]:
 class _Transport(consul.base.HTTPClient):
     """The library's HTTP layer: `callback` turns a `consul.base.Response` into the method's result."""
 
-    def __init__(self, address: AgentAddress, timeouts: Timeouts) -> None:
+    def __init__(self, address: AgentAddress, timeouts: Timeouts, on_answer: Callable[[], None] | None) -> None:
         super().__init__(address.host, address.port, address.scheme, address.verify, address.cert)
         self.base_uri = ""  # the pool knows scheme, host and port
         self._address = address
         self._timeouts = timeouts
         self._pool = _pool(address)
+        if on_answer:
+            self._pool.ConnectionCls = _announcing(self._pool.ConnectionCls, on_answer)
 
     def get(
         self,
@@ -220,6 +229,17 @@ def _pool(address: AgentAddress) -> urllib3.HTTPConnectionPool:
         cert_file=certificate,
         key_file=key,
     )
+
+
+def _announcing(kind: Any, on_answer: Callable[[], None]) -> Any:
+    class Connection(kind):
+        def getresponse(self) -> Any:
+            if not urllib3.util.wait_for_read(self.sock, self.timeout):
+                raise TimeoutError
+            on_answer()
+            return super().getresponse()
+
+    return Connection
 
 
 # What the library's callbacks raise on an answer of another shape; RecursionError: JSON that is nested too deeply.

@@ -24,7 +24,7 @@ class Following:
     def __init__(self, consul, key, wait=1, **variables):
         variables = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": key, **variables}
         self.live = Live(start_from(variables))
-        self._steps = watch(self.live, lambda: Client(self.live.start.address, QUICK), key, wait)
+        self._steps = watch(self.live, lambda on_answer: Client(self.live.start.address, QUICK, on_answer), key, wait)
         self.pause = self.seconds = None
 
     def step(self, times=1):
