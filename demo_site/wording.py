@@ -59,6 +59,7 @@ _SENTENCES = (
     _("Consul at %(place)s did not accept a connection within %(time)s s."),
     _("Consul at %(place)s closed the connection without an answer."),
     _("Consul at %(place)s is out of reach: %(why)s."),
+    _("the answer was cut off"),
     _("Consul at %(place)s answered %(status)s: %(why)s."),
     _("Consul at %(place)s denied permission: %(why)s."),
     _("Consul at %(place)s refused the request (%(status)s): %(why)s."),

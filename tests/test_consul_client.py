@@ -402,7 +402,7 @@ def test_connection_cut_before_the_answer(consul, config_key, new_proxy):
 def test_answer_that_is_cut_off(config_key, new_proxy):
     proxy = new_proxy(target_port=1)
     proxy.answer(b"HTTP/1.1 200 OK\r\nX-Consul-Index: 7\r\nContent-Length: 500\r\n\r\n[{")
-    with fails(Unreachable):
+    with fails(Unreachable, saying="the answer was cut off"):
         kv.read(client_of(proxy), config_key)
 
 

@@ -67,7 +67,14 @@ def test_the_compiled_catalog_is_that_of_the_text(app, tmp_path):
 # The parts that know no Django: what they say to people, demo_site/wording.py has to know.
 SPEAKERS = [
     *["config/document", "config/effective", "config/live", "config/state", "config/store", "config/watcher"],
-    *["consul_agent/client", "consul_agent/kv", "consul_agent/services", "consul_agent/sessions", "consul_agent/txn"],
+    *[
+        "consul_agent/client",
+        "consul_agent/connection",
+        "consul_agent/kv",
+        "consul_agent/services",
+        "consul_agent/sessions",
+        "consul_agent/txn",
+    ],
     *["fleet/overview", "fleet/publisher", "fleet/this_worker", "fleet/worker"],
     *["durations", "redis_cache/probe", "registration/definition"],
 ]

@@ -3,25 +3,20 @@
 Works unchanged on py-consul, the maintained fork: `http_connect` and the `headers` and `raw` parameters are its.
 """
 
-import http.client
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import consul
 import consul.base
-import urllib3
 
 from .address import AgentAddress
-from .errors import Denied, Garbled, Refused, Unreachable
+from .connection import Connection
+from .errors import Denied, Refused, Unreachable
 
-# More than any answer that this project asks for; an endless one must not fill the memory.
-_MAX_ANSWER_BYTES = 16 * 1024 * 1024
-_CHUNK_BYTES = 64 * 1024
 Params = list[tuple[str, Any]] | None
 
 
@@ -82,12 +77,10 @@ class _Transport(consul.base.HTTPClient):
 
     def __init__(self, address: AgentAddress, timeouts: Timeouts, on_answer: Callable[[], None] | None) -> None:
         super().__init__(address.host, address.port, address.scheme, address.verify, address.cert)
-        self.base_uri = ""  # the pool knows scheme, host and port
+        self.base_uri = ""  # the connection knows scheme, host and port
         self._address = address
         self._timeouts = timeouts
-        self._pool = _pool(address)
-        if on_answer:
-            self._pool.ConnectionCls = _announcing(self._pool.ConnectionCls, on_answer)
+        self._connection = Connection(address, timeouts.connect, on_answer)
 
     def get(
         self,
@@ -117,7 +110,7 @@ class _Transport(consul.base.HTTPClient):
         return self._call("DELETE", callback, path, params, data)
 
     def close(self) -> None:
-        self._pool.close()
+        self._connection.close()
 
     def _call(
         self,
@@ -130,50 +123,20 @@ class _Transport(consul.base.HTTPClient):
         expected: Collection[int] = (),
     ) -> Any:
         params = [(name, value) for name, value in params or [] if name != "token"]  # it goes into the header only
-        code, headers, content = self._exchange(method, self.uri(path, params), data, self._read_seconds(params))
+        code, headers, content = self._connection.exchange(
+            method,
+            self.uri(path, params),
+            data.encode() if isinstance(data, str) else data,
+            self._token_header(),
+            self._read_seconds(params),
+        )
         body: Any = content if raw else content.decode("utf-8", "replace")
         if code not in expected:
             self._raise_for_status(code, content)
         try:
             return callback(consul.base.Response(code, headers, body))
         except _NOT_CONSULS as error:
-            raise self._garbled(f"an answer that is not Consul's (status {code})") from error
-
-    def _exchange(self, method: str, uri: str, data: Any, read_seconds: float) -> tuple[int, Any, bytes]:
-        try:
-            response = self._pool.urlopen(
-                method,
-                uri,
-                body=data.encode() if isinstance(data, str) else data,
-                headers=self._token_header(),
-                timeout=urllib3.Timeout(connect=self._timeouts.connect, read=read_seconds),
-                redirect=False,  # a redirect could carry the token elsewhere
-                retries=False,  # whether to ask again, the caller knows
-                preload_content=False,
-            )
-            try:
-                return response.status, response.headers, self._content(response, read_seconds)
-            except BaseException:
-                response.close()  # what is left of the answer must not meet the next question
-                raise
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if any(map(_is_no_http, _causes(error))):
-                raise self._garbled("an answer that is not HTTP") from error
-            raise Unreachable(f"Consul at {self._address.url} {self._reason(error, read_seconds)}.") from error
-
-    def _content(self, response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
-        """The body, bounded in size and in time: a time-out of a socket does not end an answer that drips."""
-        deadline = time.monotonic() + seconds
-        body = bytearray()
-        while chunk := response.read1(_CHUNK_BYTES):  # what has come; `read` would wait until the chunk is full
-            body += chunk
-            if len(body) > _MAX_ANSWER_BYTES:
-                raise self._garbled(f"more than {_MAX_ANSWER_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            if response.length_remaining == 0:
-                break
-        return bytes(body)
+            raise self._connection.garbled(f"an answer that is not Consul's (status {code})") from error
 
     def _token_header(self) -> dict[str, str]:
         try:
@@ -198,75 +161,10 @@ class _Transport(consul.base.HTTPClient):
         if code >= 500:
             raise Unreachable(f"Consul at {self._address.url} answered {code}: {said or 'no reason given'}.")
         if 300 <= code < 400:
-            raise self._garbled(f"a redirect (status {code}), which Consul never sends")
+            raise self._connection.garbled(f"a redirect (status {code}), which Consul never sends")
         if 400 <= code < 500 and code not in (404, 409):  # what these mean, the callback knows
             raise Refused(f"Consul at {self._address.url} refused the request ({code}): {said or 'no reason given'}.")
-
-    def _garbled(self, what: str) -> Garbled:
-        return Garbled(f"What listens at {self._address.url} is not a Consul agent: it sent {what}.")
-
-    def _reason(self, error: Exception, read_seconds: float) -> str:
-        refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # a subclass of the next, for history's sake
-        if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not refused:
-            return f"did not accept a connection within {self._timeouts.connect:g} s"
-        if isinstance(error, (urllib3.exceptions.ReadTimeoutError, TimeoutError)):
-            return f"accepted the connection and gave no answer within {read_seconds:g} s"
-        return _root_reason(error)
-
-
-def _pool(address: AgentAddress) -> urllib3.HTTPConnectionPool:
-    """One keep-alive connection. urllib3, which the library has below it, because it costs a third of `requests`."""
-    if address.scheme == "http":
-        return urllib3.HTTPConnectionPool(address.host, address.port)
-    certificate, key = address.cert if isinstance(address.cert, tuple) else (address.cert, None)
-    if address.verify is False:  # chosen by the operator, who need not be told at each request
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    return urllib3.HTTPSConnectionPool(
-        address.host,
-        address.port,
-        cert_reqs="CERT_NONE" if address.verify is False else "CERT_REQUIRED",
-        ca_certs=address.verify if isinstance(address.verify, str) else None,
-        cert_file=certificate,
-        key_file=key,
-    )
-
-
-def _announcing(kind: Any, on_answer: Callable[[], None]) -> Any:
-    class Connection(kind):
-        def getresponse(self) -> Any:
-            if not urllib3.util.wait_for_read(self.sock, self.timeout):
-                raise TimeoutError
-            on_answer()
-            return super().getresponse()
-
-    return Connection
 
 
 # What the library's callbacks raise on an answer of another shape; RecursionError: JSON that is nested too deeply.
 _NOT_CONSULS = (consul.ConsulException, ValueError, LookupError, AttributeError, TypeError, RecursionError)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps, outermost first: urllib3 wraps in four different ways."""
-    cause: BaseException | None = error
-    for _ in range(10):
-        if cause is None:
-            return
-        yield cause
-        wrapped = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
-        cause = next((inner for inner in wrapped if isinstance(inner, BaseException)), None)
-
-
-def _is_no_http(cause: BaseException) -> bool:
-    cut_off = isinstance(cause, (OSError, http.client.IncompleteRead))
-    return isinstance(cause, (http.client.HTTPException, urllib3.exceptions.DecodeError)) and not cut_off
-
-
-def _root_reason(error: BaseException) -> str:
-    """The operating system's or OpenSSL's own words, without what urllib3 puts around them."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, http.client.RemoteDisconnected) for cause in causes):
-        return "closed the connection without an answer"
-    said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    words = re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", said[-1]) if said else type(causes[-1]).__name__
-    return {"Connection refused": "refused the connection"}.get(words, f"is out of reach: {words}")

@@ -1,0 +1,152 @@
+"""One kept-alive HTTP connection to an agent: bounded in time and in size, and every failure in words.
+
+On the standard library's client, because urllib3 takes twice its CPU and requests three times, and each change of the
+configuration is an answer of Consul to every worker.
+"""
+
+import http.client
+import re
+import select
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from .address import AgentAddress
+from .errors import Garbled, Unreachable
+
+# More than any answer that this project asks for; an endless one must not fill the memory.
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+
+class Answer(NamedTuple):
+    """`headers` by their canonical names: X-Consul-Index, whatever a proxy made of it."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+
+class Connection:
+    """Connects when it is first used, and anew where the agent has closed it. Not for several threads.
+
+    `on_answer` is called whenever an answer, or the connection's end, has come and is not read yet.
+    """
+
+    def __init__(self, address: AgentAddress, connect_seconds: float, on_answer: Callable[[], None] | None) -> None:
+        self._address = address
+        self._connect_seconds = connect_seconds
+        self._on_answer = on_answer
+        self._http: http.client.HTTPConnection | None = None
+
+    def exchange(self, method: str, uri: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
+        """One request, sent once, and its answer, waited for `seconds`. Follows no redirect: it could take the token.
+
+        Raises `Unreachable` or `Garbled`.
+        """
+        try:
+            return self._exchange(method, uri, body, headers, seconds)
+        except BaseException:
+            self.close()  # what is left of the answer must not meet the next question
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another one."""
+        if self._http:
+            self._http.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _exchange(self, method: str, uri: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
+        connection, sock = self._connected()
+        try:
+            sock.settimeout(seconds)
+            connection.request(method, uri, body or None, headers)
+            if self._on_answer:
+                self._announce(self._on_answer, sock, seconds)
+            with connection.getresponse() as response:
+                content = self._content(response, seconds)
+        except TimeoutError as error:
+            raise self._unreachable(f"accepted the connection and gave no answer within {seconds:g} s") from error
+        except (OSError, http.client.IncompleteRead) as error:
+            raise self._unreachable(_reason(error)) from error
+        except http.client.HTTPException as error:
+            raise self.garbled("an answer that is not HTTP") from error
+        return Answer(response.status, {name.title(): value for name, value in response.getheaders()}, content)
+
+    @staticmethod
+    def _announce(on_answer: Callable[[], None], sock: socket.socket, seconds: float) -> None:
+        if not _is_readable(sock, seconds):
+            raise TimeoutError
+        on_answer()
+
+    def _connected(self) -> tuple[http.client.HTTPConnection, socket.socket]:
+        if self._http and self._http.sock and not _is_readable(self._http.sock, 0):  # readable: it has been closed
+            return self._http, self._http.sock
+        self.close()
+        try:
+            self._http = _connection(self._address, self._connect_seconds)
+            self._http.connect()
+        except TimeoutError as error:
+            raise self._unreachable(f"did not accept a connection within {self._connect_seconds:g} s") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that DNS cannot ask for
+            raise self._unreachable(_reason(error)) from error
+        return self._http, self._http.sock
+
+    def _content(self, response: http.client.HTTPResponse, seconds: float) -> bytes:
+        """The body, bounded in size and in time: a time-out of a socket does not end an answer that drips."""
+        deadline = time.monotonic() + seconds
+        body = bytearray()
+        while response.length != 0:
+            chunk = response.read1(_CHUNK_BYTES)  # what has come; `read` would wait until the chunk is full
+            if not chunk:
+                break
+            body += chunk
+            if len(body) > _MAX_ANSWER_BYTES:
+                raise self.garbled(f"more than {_MAX_ANSWER_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        return bytes(body)
+
+    def garbled(self, what: str) -> Garbled:
+        """The error of a peer that sent `what`."""
+        return Garbled(f"What listens at {self._address.url} is not a Consul agent: it sent {what}.")
+
+    def _unreachable(self, why: str) -> Unreachable:
+        return Unreachable(f"Consul at {self._address.url} {why}.")
+
+
+def _connection(address: AgentAddress, connect_seconds: float) -> http.client.HTTPConnection:
+    """Not connected yet. A certificate that was renewed is read anew."""
+    if address.scheme == "http":
+        return http.client.HTTPConnection(address.host, address.port, timeout=connect_seconds)
+    import ssl  # here, because most agents are asked on the loopback address, without
+
+    context = ssl.create_default_context(cafile=address.verify if isinstance(address.verify, str) else None)
+    if address.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if address.cert:
+        certificate, key = address.cert if isinstance(address.cert, tuple) else (address.cert, None)
+        context.load_cert_chain(certificate, key, password="")  # without, OpenSSL would ask the terminal
+    return http.client.HTTPSConnection(address.host, address.port, timeout=connect_seconds, context=context)
+
+
+def _is_readable(sock: socket.socket, seconds: float) -> bool:
+    waiting = select.poll()
+    waiting.register(sock, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
+
+
+def _reason(error: Exception) -> str:
+    """The operating system's or OpenSSL's own words."""
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "closed the connection without an answer"
+    said = getattr(error, "strerror", None) or str(error)
+    cut_off = isinstance(error, http.client.IncompleteRead)
+    words = "the answer was cut off" if cut_off else re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", said)
+    return {"Connection refused": "refused the connection"}.get(words, f"is out of reach: {words}")
