@@ -36,7 +36,7 @@ def when_ready(server: Any) -> None:
 
 def _refuse_late_gevent(server: Any) -> None:
     """The site is loaded by now, and a lock that gevent has not patched stops the whole worker once two wait for it."""
-    if not server.cfg.worker_class_str.startswith("gevent"):
+    if "gevent" not in server.cfg.worker_class_str:  # its name, or the path of its class
         return
     from gevent import monkey
 

@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import requests
 
 from tests.support.binaries import PROJECT
@@ -14,8 +15,9 @@ def number_in(text):
     return int(text.split()[-2])
 
 
-def test_gevent_that_patches_too_late_is_refused(environment, new_site):
-    result = new_site(environment).failing_gunicorn("--worker-class", "gevent")
+@pytest.mark.parametrize("name", ["gevent", "gunicorn.workers.ggevent.GeventWorker"])
+def test_gevent_that_patches_too_late_is_refused(environment, new_site, name):
+    result = new_site(environment).failing_gunicorn("--worker-class", name)
     assert result.status == os.EX_CONFIG
     assert "begin gunicorn.conf.py with `from gevent import monkey; monkey.patch_all()`" in result.stderr
 

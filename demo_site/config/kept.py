@@ -27,15 +27,18 @@ class Kept:
 
     def read(self) -> Loaded | None:
         """The value that the instance has in force."""
-        with self._handover.locked():
-            kept = self._handover.read()
+        kept = self._stored()
         return _parsed(kept) if kept else None
 
     def newer_than(self, value: Loaded) -> Loaded | None:
         """What another process has put in force since `value` was, if any did."""
-        with self._handover.locked():
-            kept = self._handover.read()
+        kept = self._stored()
         return _parsed(kept) if kept and value.older_than(kept) and not kept.same_as(value) else None
+
+    def _stored(self) -> Stored | None:
+        """Not parsed under the lock: the others wait for it."""
+        with self._handover.locked():
+            return self._handover.read()
 
     def keep(self, value: Loaded) -> None:
         """Keep `value` for the other processes, unless one has kept it already, or one that came after it."""
