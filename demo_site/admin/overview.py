@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from .. import status
 from ..config import effective
 from ..config.live import Live
 from ..consul_agent.client import Client
@@ -16,6 +15,7 @@ from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.overview import Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
+from ..monitoring import checks
 from . import rollback
 
 _LAST_CHANGES = 3
@@ -37,7 +37,7 @@ def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def _status(live: Live) -> dict[str, Any]:
-    lines, index = status.lines(live)
+    lines, index = checks.lines(live)
     known: dict[str, Any] = {"statuses": lines, "fleet": None}
     if all(line.good for line in lines if line.what == "Consul"):
         known["unpublished"] = this_worker.trouble()
@@ -53,7 +53,7 @@ def _fleet(live: Live, index: int | None) -> list[Instance]:
     """The instances, the ones that somebody must look at first. `index` is the key's."""
     # For a moment the others may have taken a change over and not told yet.
     is_new = (datetime.now(UTC) - live.in_force.loaded.loaded_at).total_seconds() < _SETTLED_SECONDS
-    environment, client = live.start.environment, Client(live.start.address, status.QUICK)
+    environment, client = live.start.environment, Client(live.start.address, checks.QUICK)
     try:
         found = overview(client, environment["DEMO_CONFIG_KEY"], environment["SERVICE_NAME"], None if is_new else index)
     finally:

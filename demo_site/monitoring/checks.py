@@ -5,16 +5,16 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from . import since
-from .config.effective import Masker
-from .config.live import Live
-from .consul_agent import kv, services
-from .consul_agent.client import Client, Timeouts
-from .consul_agent.errors import ConsulError
-from .fleet import this_worker
-from .health import redis_state
-from .registration.definition import DefinitionInvalid
-from .wording import localized
+from .. import since
+from ..config.effective import Masker
+from ..config.live import Live
+from ..consul_agent import kv, services
+from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.errors import ConsulError
+from ..fleet import this_worker
+from ..health import redis_state
+from ..registration.definition import DefinitionInvalid
+from ..wording import localized
 
 QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
 
