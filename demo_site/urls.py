@@ -3,7 +3,7 @@ from django.urls import path
 
 from counter.urls import urlpatterns as counter_urls
 
-from . import health
+from .monitoring import health
 
 urlpatterns = [
     *counter_urls,

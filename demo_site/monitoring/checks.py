@@ -12,9 +12,9 @@ from ..consul_agent import kv, services
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
-from ..health import redis_state
 from ..registration.definition import DefinitionInvalid
 from ..wording import localized
+from .health import redis_state
 
 QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
 

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from . import metrics, since
-from .config.live import InForce, Live
+from .. import metrics, since
+from ..config.live import InForce, Live
 
 
 @require_safe
