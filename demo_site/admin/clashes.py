@@ -8,8 +8,8 @@ from typing import Any
 from django.forms import Field
 
 from ..config import schema
-from ..config.effective import Masker
 from ..config.masked import Settings, Shown
+from ..monitoring.effective import Masker
 from .forms import ConfigurationForm, field_name, is_ticked, typed_secrets
 
 

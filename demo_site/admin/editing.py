@@ -12,10 +12,10 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ..config import editing, history, masked, store
-from ..config.effective import Masker
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied
+from ..monitoring.effective import Masker
 from ..wording import localized
 from . import clashes, halves, saving
 from .forms import ConfigurationForm, Origin, received, typed_secrets

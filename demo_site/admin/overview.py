@@ -8,14 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from ..config import effective
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.overview import Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
-from ..monitoring import checks
+from ..monitoring import checks, effective
 from . import rollback
 
 _LAST_CHANGES = 3

@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 
 from ..config import editing, history, masked, store
 from ..config.document import Document, DocumentInvalid, parse
-from ..config.effective import Masker
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
+from ..monitoring.effective import Masker
 from ..wording import localized
 from . import saving
 from .editing import why_not_saved

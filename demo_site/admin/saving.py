@@ -14,12 +14,12 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 
 from ..config import history, store
-from ..config.effective import Masker
 from ..config.live import Live
 from ..config.masked import Difference, Settings, Shown
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
 from ..models import EffectiveConfiguration
+from ..monitoring.effective import Masker
 
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
 

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..environment import Environment
+from ..monitoring.effective import Masker, environment_secrets
 from . import schema
 from .document import Document
-from .effective import Masker, environment_secrets
 
 
 @dataclass(frozen=True)

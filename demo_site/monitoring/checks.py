@@ -6,7 +6,6 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from .. import since
-from ..config.effective import Masker
 from ..config.live import Live
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client, Timeouts
@@ -14,6 +13,7 @@ from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..registration.definition import DefinitionInvalid
 from ..wording import localized
+from .effective import Masker
 from .health import redis_state
 
 QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs

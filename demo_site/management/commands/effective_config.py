@@ -6,13 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from ...config import effective
 from ...config.state import running_on
 from ...consul_agent import kv
 from ...consul_agent.client import Client, Timeouts
 from ...consul_agent.errors import ConsulError
 from ...fleet.overview import Instance, overview
 from ...fleet.worker import prefix
+from ...monitoring import effective
 from ..errors import command_error
 from ..table import table
 

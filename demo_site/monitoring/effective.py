@@ -10,10 +10,10 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 from pydantic import SecretStr
 
+from ..config.live import InForce, Live
 from ..environment import TABLE, Environment
 from ..registration.bound import bound
 from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
-from .live import InForce, Live
 
 _STARTED_AT = datetime.now(UTC)
 _FEEDS = {
@@ -62,7 +62,7 @@ class Masker:
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
-        fingerprint = salted_hmac("demo_site.config.effective", secret, algorithm="sha256").hexdigest()[:8]
+        fingerprint = salted_hmac("demo_site.monitoring.effective", secret, algorithm="sha256").hexdigest()[:8]
         return f"•••••••• (fingerprint {fingerprint})"
 
     def clean(self, value: Any) -> Any:
