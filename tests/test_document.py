@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo_site.config.document import MAX_BYTES, Document, DocumentInvalid, parse, parse_again
 from demo_site.config.loaded import loaded
+from demo_site.document.parsing import MAX_BYTES, Document, DocumentInvalid, parse, parse_again
 from tests.support.documents import SMALLEST, changed, raw
 
 PORT, HOST, DB, PASSWORD = (f"redis_config.redis_{name}" for name in ("port", "host", "db", "password"))

@@ -59,7 +59,7 @@ def within(name, *packages):
 
 
 def test_there_is_something_to_check():
-    assert {"demo_site.config.document", "demo_site.consul_agent.client", "counter.hits"} <= set(SOURCES)
+    assert {"demo_site.document.parsing", "demo_site.consul_agent.client", "counter.hits"} <= set(SOURCES)
     assert "demo_site.consul_agent.kv" in set(own_modules("demo_site.config.source"))
 
 
@@ -71,9 +71,9 @@ def test_consul_agent_knows_no_django_and_nothing_else_of_the_site(name):
 
 
 def test_document_knows_no_django_and_nothing_else_of_the_site():
-    imported = list(imported_by("demo_site.config.document"))
+    imported = list(imported_by("demo_site.document.parsing"))
     assert not any(within(name, "django", "consul", "requests", "redis", "os", "socket") for name in imported)
-    assert list(own_modules("demo_site.config.document")) == []
+    assert list(own_modules("demo_site.document.parsing")) == []
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy
 from pydantic import SecretStr
 
 from ..config import schema
-from ..config.document import Document, DocumentInvalid, parse
 from ..config.editing import Base, plain
 from ..config.masked import Shown
+from ..document.parsing import Document, DocumentInvalid, parse
 from ..wording import localized
 from . import halves
 

@@ -11,10 +11,10 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ..config import editing, history, masked, store
-from ..config.document import Document, DocumentInvalid, parse
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
+from ..document.parsing import Document, DocumentInvalid, parse
 from ..monitoring.effective import Masker
 from ..wording import localized
 from . import saving

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ..document.parsing import Document, Fault
 from ..redis_cache.lazy import LazyClient
 from . import draft, schema
-from .document import Document, Fault
 from .live import Live
 from .loaded import Loaded
 from .store import Stored

@@ -5,8 +5,8 @@ import struct
 import zlib
 from datetime import datetime
 
+from ..document.parsing import MAX_BYTES
 from ..instance import SharedMemory
-from .document import MAX_BYTES
 from .loaded import Stored
 
 # Two slots, written in turn: a writer that is killed half way leaves the other one whole. Each holds a sequence number,

@@ -4,8 +4,8 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
+from ..document.parsing import parse_again
 from . import snapshot
-from .document import parse_again
 from .handover import Handover
 from .loaded import Loaded, Stored
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from .. import metrics, since
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
+from ..document.parsing import DocumentInvalid
 from ..fleet import size
 from ..redis_cache.lazy import LazyClient
-from .document import DocumentInvalid
 from .kept import Kept
 from .loaded import Loaded, loaded
 from .source import Start

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from .document import Document, parse
+from ..document.parsing import Document, parse
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ..document.parsing import Document
 from ..environment import Environment
 from ..monitoring.effective import Masker, environment_secrets
 from . import schema
-from .document import Document
 
 
 @dataclass(frozen=True)

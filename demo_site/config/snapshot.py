@@ -10,7 +10,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from .document import DocumentInvalid
+from ..document.parsing import DocumentInvalid
 from .loaded import Loaded, loaded
 
 _MODE = 0o600  # it holds the document's secrets

@@ -10,10 +10,10 @@ from ..consul_agent import kv
 from ..consul_agent.address import AddressInvalid, AgentAddress
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied, Missing, Unreachable
+from ..document.parsing import DocumentInvalid
 from ..environment import Environment, invalid
 from ..startup import StartupError
 from . import snapshot
-from .document import DocumentInvalid
 from .loaded import Loaded, loaded
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure

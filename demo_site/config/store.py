@@ -6,8 +6,8 @@ from functools import cached_property
 from ..consul_agent import kv, txn
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied, Garbled, Refused, Unreachable
+from ..document.parsing import Document, DocumentInvalid, Fault, parse
 from . import history
-from .document import Document, DocumentInvalid, Fault, parse
 
 # No key ever has it, so a compare-and-set on it changes nothing; but the agent checks the token's rights first.
 _IMPOSSIBLE_INDEX = 2**63 - 1

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..config.document import RedisConfig
+from ..document.parsing import RedisConfig
 
 # Seconds. Together they keep the promise of a 503 within a second: only one of them can run out in one request.
 CONNECT_TIMEOUT = 0.3

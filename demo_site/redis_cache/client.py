@@ -6,7 +6,7 @@ from django_redis.client import DefaultClient
 from django_redis.pool import ConnectionFactory as DjangoRedisConnectionFactory
 from redis import Redis
 
-from ..config.document import RedisConfig
+from ..document.parsing import RedisConfig
 from . import cache_entry
 
 

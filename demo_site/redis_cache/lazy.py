@@ -3,7 +3,7 @@
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..config.document import RedisConfig
+from ..document.parsing import RedisConfig
 
 if TYPE_CHECKING:
     from redis import Redis

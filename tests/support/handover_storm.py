@@ -12,9 +12,9 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from demo_site.config.document import parse
 from demo_site.config.handover import Handover
 from demo_site.config.loaded import loaded
+from demo_site.document.parsing import parse
 from tests.support.documents import SMALLEST, raw
 
 WRITERS = 4
