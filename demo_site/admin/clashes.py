@@ -7,8 +7,8 @@ from typing import Any
 
 from django.forms import Field
 
-from ..config import schema
 from ..config.masked import Settings, Shown
+from ..document import fields
 from ..monitoring.effective import Masker
 from .forms import ConfigurationForm, field_name, is_ticked, typed_secrets
 
@@ -44,7 +44,7 @@ def loaded(text: str) -> Settings:
 def find(form: ConfigurationForm, before: Settings, masks: Masker) -> list[Clash]:
     """Every setting that was changed; `form` holds what the visitor typed and starts from the new document."""
     now, mine = form.origin.shown, _typed(form, before, masks)
-    paths = [setting.path for setting in schema.settings()]
+    paths = [setting.path for setting in fields.settings()]
     clashes = [Clash(path, before.get(path, now[path]), now[path], mine.get(path)) for path in paths]
     return [clash for clash in clashes if clash.mine is not None or clash.theirs != clash.before]
 
@@ -62,7 +62,7 @@ def carried_over(data: Mapping[str, str], clashes: Iterable[Clash], shown: Setti
 def _typed(form: ConfigurationForm, before: Settings, masks: Masker) -> Mapping[str, Shown]:
     secrets = typed_secrets(form.data, form.origin.session)
     found = {path: Shown(masks.mask(secret.get_secret_value()), withheld=True) for path, secret in secrets.items()}
-    for setting in schema.settings():
+    for setting in fields.settings():
         name, was = field_name(setting.path), before.get(setting.path, Shown(None))
         typed = form.data.get(name, "")
         if is_ticked(form.data, f"{name}__remove"):

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from pydantic import SecretStr
 
-from ..config import schema
 from ..config.editing import Base, plain
 from ..config.masked import Shown
+from ..document import fields
 from ..document.parsing import Document, DocumentInvalid, parse
 from ..wording import localized
 from . import halves
@@ -57,7 +57,7 @@ class Origin:
     shown: Mapping[str, Shown]
     session: MutableMapping[str, Any]
 
-    def is_write_only(self, setting: schema.Setting) -> bool:
+    def is_write_only(self, setting: fields.Setting) -> bool:
         """A secret, or a value that holds one."""
         return setting.secret or self.shown[setting.path].withheld
 
@@ -71,7 +71,7 @@ def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, st
     """What a browser sent, without the secrets: a half of each stays (`halves`), the other goes to the session."""
     # A text area sends every line end as CR LF.
     data = {name: str(value).replace("\r\n", "\n") for name, value in post.items()}
-    for setting in schema.settings():
+    for setting in fields.settings():
         name = field_name(setting.path)
         if f"{name}__kept" in data and data.get(name):
             data[f"{name}__kept"] = halves.cut(session, data[name])
@@ -84,7 +84,7 @@ def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, st
 
 def typed_secrets(data: Mapping[str, str], session: MutableMapping[str, Any]) -> dict[str, SecretStr]:
     """The secrets that were typed into this form, on this page or on one before, by path."""
-    kept = {setting.path: data.get(f"{field_name(setting.path)}__kept") for setting in schema.settings()}
+    kept = {setting.path: data.get(f"{field_name(setting.path)}__kept") for setting in fields.settings()}
     joined = {path: halves.join(session, half) for path, half in kept.items() if half}
     return {path: SecretStr(secret) for path, secret in joined.items() if secret}
 
@@ -112,12 +112,12 @@ class ConfigurationForm(CommentForm):
     def __init__(self, origin: Origin, data: Any = None, **options: Any) -> None:
         self.origin = origin
         super().__init__(data, **options)
-        for setting in schema.settings():
+        for setting in fields.settings():
             for name, field in self._fields_of(setting):
                 self.fields[name] = field
         self.order_fields([name for name in self.fields if name != "comment"])
 
-    def _fields_of(self, setting: schema.Setting) -> Iterator[tuple[str, forms.Field]]:
+    def _fields_of(self, setting: fields.Setting) -> Iterator[tuple[str, forms.Field]]:
         name, value = field_name(setting.path), self.origin.base.values[setting.path]
         if not self.origin.is_write_only(setting):
             yield name, _field(setting, value)
@@ -131,7 +131,7 @@ class ConfigurationForm(CommentForm):
 
     def rows(self) -> Iterator[FormRow]:
         """The settings in their order, for a template."""
-        for setting in schema.settings():
+        for setting in fields.settings():
             name = field_name(setting.path)
             kept = self[f"{name}__kept"] if f"{name}__kept" in self.fields else None
             boxes = [self[box] for box in (f"{name}__discard", f"{name}__remove") if box in self.fields]
@@ -139,7 +139,7 @@ class ConfigurationForm(CommentForm):
 
     def clean(self) -> dict[str, Any]:
         """Make the document and have it validated as every other is."""
-        new = {s.path: value for s in schema.settings() if (value := self._new_value(s)) is not ...}
+        new = {s.path: value for s in fields.settings() if (value := self._new_value(s)) is not ...}
         self.raw = self.origin.base.changed(new)
         try:
             self.document = parse(self.raw)
@@ -156,7 +156,7 @@ class ConfigurationForm(CommentForm):
         elif name not in self.errors:
             self.add_error(name, localized(problem))
 
-    def _new_value(self, setting: schema.Setting) -> Any:
+    def _new_value(self, setting: fields.Setting) -> Any:
         """As it goes into the document; `...` where the field has an error of its own."""
         name, stored = field_name(setting.path), self.origin.base.values[setting.path]
         if name in self.errors:
@@ -178,7 +178,7 @@ class ConfigurationForm(CommentForm):
         return None if self.cleaned_data.get(f"{name}__remove") else plain(stored)
 
 
-def _field(setting: schema.Setting, value: Any) -> forms.Field:
+def _field(setting: fields.Setting, value: Any) -> forms.Field:
     options: dict[str, Any] = {
         "label": label(setting.path),
         "help_text": setting.path,
@@ -197,7 +197,7 @@ def _field(setting: schema.Setting, value: Any) -> forms.Field:
     return forms.CharField(strip=False, widget=widget, **options)
 
 
-def _secret_field(setting: schema.Setting, is_set: bool) -> forms.Field:
+def _secret_field(setting: fields.Setting, is_set: bool) -> forms.Field:
     note = _("Leave empty to keep the stored one.") if is_set else _("None is stored.")
     return forms.CharField(
         label=label(setting.path),

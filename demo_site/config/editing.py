@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ..document import fields
 from ..document.parsing import Document, Fault
 from ..redis_cache.lazy import LazyClient
-from . import draft, schema
+from . import draft
 from .live import Live
 from .loaded import Loaded
 from .store import Stored
@@ -40,8 +41,8 @@ class Base:
 def base(stored: Stored, in_force: Loaded) -> Base:
     """Start from what is stored; where that is missing or wrong, from what is in force."""
     if stored.document:
-        return Base(stored.index, draft.json_object(stored.raw) or {}, schema.values(stored.document))
-    values = schema.values(in_force.document)
+        return Base(stored.index, draft.json_object(stored.raw) or {}, fields.values(stored.document))
+    values = fields.values(in_force.document)
     members = draft.json_object(stored.raw)
     if members is None:
         faults = stored.faults if stored.index else ()
@@ -56,7 +57,7 @@ def secrets_in_force(live: Live, stored: Stored) -> Mapping[str, Any]:
     rejected = live.status.rejected
     unusable = stored.document is None or (rejected is not None and rejected.index == stored.index)
     document: Document = live.in_force.document if unusable or stored.document is None else stored.document
-    return {path: value for path, value in schema.values(document).items() if _by_path()[path].secret}
+    return {path: value for path, value in fields.values(document).items() if _by_path()[path].secret}
 
 
 def plain(value: Any) -> Any:
@@ -76,8 +77,8 @@ def probe_faults(document: Document) -> list[tuple[str, str]]:
     return [(path, problem) for path, _, problem in found]
 
 
-def _by_path() -> dict[str, schema.Setting]:
-    return {setting.path: setting for setting in schema.settings()}
+def _by_path() -> dict[str, fields.Setting]:
+    return {setting.path: setting for setting in fields.settings()}
 
 
 def _is_wrong(path: str, wrong: set[str]) -> bool:
@@ -85,7 +86,7 @@ def _is_wrong(path: str, wrong: set[str]) -> bool:
     return any(".".join(parts[:length]) in wrong for length in range(1, len(parts) + 1))
 
 
-def _typed(setting: schema.Setting, members: Mapping[str, Any]) -> Any:
+def _typed(setting: fields.Setting, members: Mapping[str, Any]) -> Any:
     value = _member(members, setting.path)
     return SecretStr(value) if setting.secret and isinstance(value, str) else value
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ..document import fields
 from ..document.parsing import Document
 from ..environment import Environment
 from ..monitoring.effective import Masker, environment_secrets
-from . import schema
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def masker(environment: Environment, values: Iterable[Any]) -> Masker:
 
 def shown(document: Document, masks: Masker) -> Settings:
     """The document's settings by path."""
-    return shown_values(schema.values(document), masks)
+    return shown_values(fields.values(document), masks)
 
 
 def shown_values(values: Mapping[str, Any], masks: Masker) -> Settings:

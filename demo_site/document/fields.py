@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from ..document.parsing import Document
+from .parsing import Document
 
 
 @dataclass(frozen=True)
