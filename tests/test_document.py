@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo_site.config.loaded import loaded
+from demo_site.config.revision import loaded
 from demo_site.document.parsing import MAX_BYTES, Document, DocumentInvalid, parse, parse_again
 from tests.support.documents import SMALLEST, changed, raw
 

@@ -7,7 +7,7 @@ import pytest
 
 from demo_site.config.handover import Handover
 from demo_site.config.kept import Kept
-from demo_site.config.loaded import loaded
+from demo_site.config.revision import loaded
 from tests.support.documents import SMALLEST, raw
 from tests.support.processes import printed_by
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from demo_site.config import snapshot, source
-from demo_site.config.loaded import loaded
+from demo_site.config.revision import loaded
 from tests.support.documents import SMALLEST, document, raw
 from tests.support.following import Following
 from tests.support.ports import free_port

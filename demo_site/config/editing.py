@@ -11,7 +11,7 @@ from ..document.parsing import Document, Fault
 from ..redis_cache.lazy import LazyClient
 from . import draft
 from .live import Live
-from .loaded import Loaded
+from .revision import Loaded
 from .store import Stored
 
 

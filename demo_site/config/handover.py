@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..document.parsing import MAX_BYTES
 from ..instance import SharedMemory
-from .loaded import Stored
+from .revision import Stored
 
 # Two slots, written in turn: a writer that is killed half way leaves the other one whole. Each holds a sequence number,
 # the lengths of its two parts, a checksum of all, then the parts: where the document came from, and its bytes.

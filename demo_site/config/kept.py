@@ -7,7 +7,7 @@ from pathlib import Path
 from ..document.parsing import parse_again
 from . import snapshot
 from .handover import Handover
-from .loaded import Loaded, Stored
+from .revision import Loaded, Stored
 
 logger = logging.getLogger(__name__)
 

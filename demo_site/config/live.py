@@ -16,7 +16,7 @@ from ..document.parsing import DocumentInvalid
 from ..fleet import size
 from ..redis_cache.lazy import LazyClient
 from .kept import Kept
-from .loaded import Loaded, loaded
+from .revision import Loaded, loaded
 from .source import Start
 from .state import Rejected, Status, now, running_on
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..document.parsing import DocumentInvalid
-from .loaded import Loaded, loaded
+from .revision import Loaded, loaded
 
 _MODE = 0o600  # it holds the document's secrets
 _DRAFT_SECONDS = 60  # no writer takes that long

@@ -14,7 +14,7 @@ from ..document.parsing import DocumentInvalid
 from ..environment import Environment, invalid
 from ..startup import StartupError
 from . import snapshot
-from .loaded import Loaded, loaded
+from .revision import Loaded, loaded
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
 _EXAMPLE = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..consul_agent.kv import Entry
-from .loaded import Loaded
+from .revision import Loaded
 
 _MOST_FAULTS = 5  # of one document, in a sentence
 

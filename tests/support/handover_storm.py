@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 
 from demo_site.config.handover import Handover
-from demo_site.config.loaded import loaded
+from demo_site.config.revision import loaded
 from demo_site.document.parsing import parse
 from tests.support.documents import SMALLEST, raw
 
