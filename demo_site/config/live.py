@@ -18,7 +18,7 @@ from ..redis_cache.lazy import LazyClient
 from .kept import Kept
 from .revision import Loaded, loaded
 from .source import Start
-from .state import Rejected, Status, now, running_on
+from .status import Rejected, Status, now, running_on
 
 if TYPE_CHECKING:
     from redis import Redis

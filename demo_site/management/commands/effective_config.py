@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from ...config.state import running_on
+from ...config.status import running_on
 from ...consul_agent import kv
 from ...consul_agent.client import Client, Timeouts
 from ...consul_agent.errors import ConsulError
