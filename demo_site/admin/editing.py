@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from ..config import editing, history, masked, store
+from ..config import editing, history, masked, repository
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied
@@ -43,9 +43,9 @@ class _Editor:
             return self._off(_("This site reads its configuration from a file, not from Consul: edit the file."))
         client = Client(self.live.start.address, saving.TIMEOUTS)
         try:
-            stored = store.read(client, self.environment["DEMO_CONFIG_KEY"])
+            stored = repository.read(client, self.environment["DEMO_CONFIG_KEY"])
             made = self._made(client)  # after the document: it cannot be a later one than a save that is not found
-            refusal = store.write_refusal(client, self.environment["DEMO_CONFIG_KEY"])
+            refusal = repository.write_refusal(client, self.environment["DEMO_CONFIG_KEY"])
         except ConsulError as error:
             return self._out_of_reach(error)
         finally:
@@ -65,7 +65,7 @@ class _Editor:
         save_id = self.data.get("save_id", "") if self.data and self.data.get("step") == "save" else ""
         return history.read(client, self.environment["DEMO_CONFIG_KEY"], save_id) if history.is_id(save_id) else None
 
-    def _checked(self, form: ConfigurationForm, stored: store.Stored) -> HttpResponse:
+    def _checked(self, form: ConfigurationForm, stored: repository.Stored) -> HttpResponse:
         """Validate, probe, and go on to the step that was asked for."""
         step = form.data.get("step")
         if step == "edit" or not form.is_valid():
@@ -82,11 +82,11 @@ class _Editor:
     def _save(self, form: ConfigurationForm, change: saving.Change) -> HttpResponse:
         try:
             index = saving.commit(self.live, change, self.request.user)
-        except store.Conflict:
+        except repository.Conflict:
             return self._reread(form)
         except Denied as error:
             return self._form_page(form, refusal=str(error))
-        except (saving.Unlogged, store.TooLarge, store.Unconfirmed, ConsulError) as error:
+        except (saving.Unlogged, repository.TooLarge, repository.Unconfirmed, ConsulError) as error:
             form.add_error(None, why_not_saved(error))
             return self._form_page(form)
         return self._saved(index)
@@ -100,14 +100,14 @@ class _Editor:
     def _reread(self, form: ConfigurationForm) -> HttpResponse:
         client = Client(self.live.start.address, saving.TIMEOUTS)
         try:
-            return self._conflict(store.read(client, self.environment["DEMO_CONFIG_KEY"]), dict(form.data))
+            return self._conflict(repository.read(client, self.environment["DEMO_CONFIG_KEY"]), dict(form.data))
         except ConsulError as error:
             form.add_error(None, why_not_saved(error))
             return self._form_page(form)
         finally:
             client.close()
 
-    def _conflict(self, stored: store.Stored, data: dict[str, str]) -> HttpResponse:
+    def _conflict(self, stored: repository.Stored, data: dict[str, str]) -> HttpResponse:
         """Carry on from the new document: what the visitor changed stays typed, the rest is as it is now."""
         before = clashes.loaded(data.get("base_shown", ""))
         form = self._form(stored)
@@ -122,11 +122,11 @@ class _Editor:
         if self.data is None:
             return self._off(localized(str(error)))
         in_force = self.live.in_force.loaded
-        form = self._form(store.Stored(in_force.raw, _number(self.data.get("base_index"))))
+        form = self._form(repository.Stored(in_force.raw, _number(self.data.get("base_index"))))
         form.add_error(None, localized(str(error)))
         return self._form_page(form, base_shown=self.data.get("base_shown"), kept=True)
 
-    def _refused(self, stored: store.Stored, refusal: str) -> HttpResponse:
+    def _refused(self, stored: repository.Stored, refusal: str) -> HttpResponse:
         form = self._form(stored)
         for field in form.fields.values():
             field.disabled = self.data is None  # a disabled field would forget what was typed
@@ -134,7 +134,7 @@ class _Editor:
 
     # What the pages are made of.
 
-    def _form(self, stored: store.Stored) -> ConfigurationForm:
+    def _form(self, stored: repository.Stored) -> ConfigurationForm:
         base = editing.base(stored, self.live.in_force.loaded)
         masks = self._masker(stored)
         shown = masked.shown_values(base.values, masks)
@@ -142,13 +142,13 @@ class _Editor:
             self.data["comment"] = masks.clean(self.data.get("comment", ""))
         return ConfigurationForm(Origin(base, shown, self.session), self.data)
 
-    def _masker(self, stored: store.Stored) -> Masker:
+    def _masker(self, stored: repository.Stored) -> Masker:
         base = editing.base(stored, self.live.in_force.loaded)
         in_force = self.live.in_force.document.redis_config.redis_password
         typed = typed_secrets(self.data, self.session) if self.data else {}
         return masked.masker(self.environment, [in_force, *base.values.values(), *typed.values()])
 
-    def _change(self, form: ConfigurationForm, stored: store.Stored) -> saving.Change:
+    def _change(self, form: ConfigurationForm, stored: repository.Stored) -> saving.Change:
         masks = self._masker(stored)
         before = masked.shown(stored.document, masks) if stored.document else None
         after = masked.shown(form.document, masks)
@@ -183,12 +183,12 @@ class _Editor:
 
 def why_not_saved(error: Exception) -> str:
     """What a page says of a save that failed."""
-    if isinstance(error, store.TooLarge):
+    if isinstance(error, repository.TooLarge):
         return _("The document and its history do not fit into one transaction of Consul (512 KiB).")
     if isinstance(error, saving.Unlogged):
         return _("The database of this site does not take the log entry, so nothing was saved: try again.")
     reason = localized(str(error))
-    if isinstance(error, store.Unconfirmed):
+    if isinstance(error, repository.Unconfirmed):
         return _("Consul did not confirm the save. It is never made twice: try again. (%(why)s)") % {"why": reason}
     return reason
 

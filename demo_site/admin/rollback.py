@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from ..config import editing, history, masked, store
+from ..config import editing, history, masked, repository
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
@@ -35,7 +35,7 @@ def events(live: Live, count: int) -> list[history.Event]:
     """The newest changes, newest first. Raises `ConsulError`."""
     key = live.start.environment["DEMO_CONFIG_KEY"]
     with closing(Client(live.start.address, saving.TIMEOUTS)) as client:
-        return _timeline(live, store.read(client, key), history.newest(client, key, count))[:count]
+        return _timeline(live, repository.read(client, key), history.newest(client, key, count))[:count]
 
 
 def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -45,14 +45,14 @@ def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     context = context | {"page": "history", "title": _("History of the configuration")}
     try:
         with closing(Client(live.start.address, saving.TIMEOUTS)) as client:
-            stored, kept = store.read(client, key), history.kept(client, key)
+            stored, kept = repository.read(client, key), history.kept(client, key)
         context |= {"events": _timeline(live, stored, kept.saves), "kept": kept}
     except ConsulError as error:
         context["off"] = localized(str(error))
     return TemplateResponse(request, "demo_site/history.html", context)
 
 
-def _timeline(live: Live, stored: store.Stored, saves: list[history.Save]) -> list[history.Event]:
+def _timeline(live: Live, stored: repository.Stored, saves: list[history.Save]) -> list[history.Event]:
     loaded = live.in_force.loaded
     if loaded.kind == "file" and not stored.index and not saves:
         return []  # nobody deleted anything
@@ -87,9 +87,9 @@ class _Rollback:
     def answer(self) -> HttpResponse:
         client, key = Client(self.live.start.address, saving.TIMEOUTS), self.environment["DEMO_CONFIG_KEY"]
         try:
-            stored, save = store.read(client, key), history.read(client, key, self.save_id)
+            stored, save = repository.read(client, key), history.read(client, key, self.save_id)
             made = history.read(client, key, self.context["new_id"]) if self.data else None  # pressed twice
-            self.context["refusal"] = store.write_refusal(client, key)
+            self.context["refusal"] = repository.write_refusal(client, key)
         except ConsulError as error:
             return self._out_of_reach(error)
         finally:
@@ -100,7 +100,7 @@ class _Rollback:
             raise Http404
         return self._answer(stored, save)
 
-    def _answer(self, stored: store.Stored, save: history.Save) -> HttpResponse:
+    def _answer(self, stored: repository.Stored, save: history.Save) -> HttpResponse:
         target, masks = self._target(stored, save), self._masker(stored)
         form = self._form(masks)
         shown = {"save": save, "stored": stored, "base_index": stored.index, "target": target, "form": form}
@@ -116,9 +116,9 @@ class _Rollback:
             return self._page(**shown)
         try:
             index = saving.commit(self.live, change, self.request.user)
-        except store.Conflict:
+        except repository.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
-        except (saving.Unlogged, store.TooLarge, store.Unconfirmed, ConsulError) as error:
+        except (saving.Unlogged, repository.TooLarge, repository.Unconfirmed, ConsulError) as error:
             form.add_error(None, why_not_saved(error))
             return self._page(**shown)
         return self._saved(index)
@@ -132,7 +132,7 @@ class _Rollback:
         if self.data is None:
             return self._page(off=reason)
         in_force = self.live.in_force.loaded
-        form = self._form(self._masker(store.Stored(in_force.raw, 0)))
+        form = self._form(self._masker(repository.Stored(in_force.raw, 0)))
         form.add_error(None, reason)
         return self._page(form=form, base_index=self.data.get("base_index", ""), kept=True)
 
@@ -141,12 +141,12 @@ class _Rollback:
             self.data["comment"] = masks.clean(self.data.get("comment", "").replace("\r\n", "\n"))
         return CommentForm(self.data)
 
-    def _masker(self, stored: store.Stored) -> Masker:
+    def _masker(self, stored: repository.Stored) -> Masker:
         base = editing.base(stored, self.live.in_force.loaded)
         in_force = self.live.in_force.document.redis_config.redis_password
         return masked.masker(self.environment, [in_force, *base.values.values()])
 
-    def _target(self, stored: store.Stored, save: history.Save) -> Target:
+    def _target(self, stored: repository.Stored, save: history.Save) -> Target:
         if save.replaced is None:
             return Target(
                 problems=(("", _("The version before was not readable, so there is nothing to go back to.")),)
@@ -163,7 +163,7 @@ class _Rollback:
         problems = [(path, localized(problem)) for path, problem in editing.probe_faults(document)]
         return Target(raw, document, tuple(problems))
 
-    def _change(self, stored: store.Stored, target: Target, document: Document, masks: Masker) -> saving.Change:
+    def _change(self, stored: repository.Stored, target: Target, document: Document, masks: Masker) -> saving.Change:
         before = masked.shown(stored.document, masks) if stored.document else None
         comment = self.data.get("comment", "") if self.data else ""
         return saving.Change(

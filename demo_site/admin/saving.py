@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 
-from ..config import history, store
+from ..config import history, repository
 from ..config.live import Live
 from ..config.masked import Difference, Settings, Shown
 from ..consul_agent.client import Client, Timeouts
@@ -60,8 +60,10 @@ def commit(live: Live, change: Change, user: Any) -> int:
     key, client = environment["DEMO_CONFIG_KEY"], Client(live.start.address, TIMEOUTS)
     logged = _log(key, change, user)
     try:
-        saved = store.save(client, key, change.raw, change.id, _entry(change, user), environment["DEMO_CONFIG_HISTORY"])
-    except (store.Conflict, store.TooLarge, ConsulError):
+        saved = repository.save(
+            client, key, change.raw, change.id, _entry(change, user), environment["DEMO_CONFIG_HISTORY"]
+        )
+    except (repository.Conflict, repository.TooLarge, ConsulError):
         _try(logged.delete)
         raise
     finally:

@@ -11,8 +11,8 @@ from ..document.parsing import Document, Fault
 from ..redis_cache.lazy import LazyClient
 from . import draft
 from .live import Live
+from .repository import Stored
 from .revision import Loaded
-from .store import Stored
 
 
 @dataclass(frozen=True)
