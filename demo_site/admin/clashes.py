@@ -7,7 +7,7 @@ from typing import Any
 
 from django.forms import Field
 
-from ..config.masked import Settings, Shown
+from ..config.masking import Settings, Shown
 from ..document import fields
 from ..monitoring.effective import Masker
 from .forms import ConfigurationForm, field_name, is_ticked, typed_secrets

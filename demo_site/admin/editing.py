@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from ..config import editing, history, masked, repository
+from ..config import editing, history, masking, repository
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied
@@ -137,7 +137,7 @@ class _Editor:
     def _form(self, stored: repository.Stored) -> ConfigurationForm:
         base = editing.base(stored, self.live.in_force.loaded)
         masks = self._masker(stored)
-        shown = masked.shown_values(base.values, masks)
+        shown = masking.shown_values(base.values, masks)
         if self.data:  # in case somebody explains a new password by naming the old one
             self.data["comment"] = masks.clean(self.data.get("comment", ""))
         return ConfigurationForm(Origin(base, shown, self.session), self.data)
@@ -146,19 +146,19 @@ class _Editor:
         base = editing.base(stored, self.live.in_force.loaded)
         in_force = self.live.in_force.document.redis_config.redis_password
         typed = typed_secrets(self.data, self.session) if self.data else {}
-        return masked.masker(self.environment, [in_force, *base.values.values(), *typed.values()])
+        return masking.masker(self.environment, [in_force, *base.values.values(), *typed.values()])
 
     def _change(self, form: ConfigurationForm, stored: repository.Stored) -> saving.Change:
         masks = self._masker(stored)
-        before = masked.shown(stored.document, masks) if stored.document else None
-        after = masked.shown(form.document, masks)
+        before = masking.shown(stored.document, masks) if stored.document else None
+        after = masking.shown(form.document, masks)
         save_id = form.data.get("save_id", "")
         return saving.Change(
             id=save_id if history.is_id(save_id) else history.new_id(datetime.now(UTC)),
             raw=form.raw,
             replaced_index=stored.index,
             replaced=before,
-            differences=masked.differences(before or {}, after),
+            differences=masking.differences(before or {}, after),
             comment=form.cleaned_data["comment"],
             kind="edit",
             masker=masks,

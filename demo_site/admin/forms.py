@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from pydantic import SecretStr
 
 from ..config.editing import Base, plain
-from ..config.masked import Shown
+from ..config.masking import Shown
 from ..document import fields
 from ..document.parsing import Document, DocumentInvalid, parse
 from ..wording import localized

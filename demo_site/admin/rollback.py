@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from ..config import editing, history, masked, repository
+from ..config import editing, history, masking, repository
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
@@ -56,8 +56,8 @@ def _timeline(live: Live, stored: repository.Stored, saves: list[history.Save]) 
     loaded = live.in_force.loaded
     if loaded.kind == "file" and not stored.index and not saves:
         return []  # nobody deleted anything
-    masks = masked.masker(live.start.environment, editing.base(stored, loaded).values.values())
-    current = masked.shown(stored.document, masks) if stored.document else None
+    masks = masking.masker(live.start.environment, editing.base(stored, loaded).values.values())
+    current = masking.shown(stored.document, masks) if stored.document else None
     return [
         replace(event, in_force_since=loaded.loaded_at) if event.index == loaded.index else event
         for event in history.timeline(saves, stored.index, current)
@@ -144,7 +144,7 @@ class _Rollback:
     def _masker(self, stored: repository.Stored) -> Masker:
         base = editing.base(stored, self.live.in_force.loaded)
         in_force = self.live.in_force.document.redis_config.redis_password
-        return masked.masker(self.environment, [in_force, *base.values.values()])
+        return masking.masker(self.environment, [in_force, *base.values.values()])
 
     def _target(self, stored: repository.Stored, save: history.Save) -> Target:
         if save.replaced is None:
@@ -164,14 +164,14 @@ class _Rollback:
         return Target(raw, document, tuple(problems))
 
     def _change(self, stored: repository.Stored, target: Target, document: Document, masks: Masker) -> saving.Change:
-        before = masked.shown(stored.document, masks) if stored.document else None
+        before = masking.shown(stored.document, masks) if stored.document else None
         comment = self.data.get("comment", "") if self.data else ""
         return saving.Change(
             id=self.context["new_id"],
             raw=target.raw,
             replaced_index=stored.index,
             replaced=before,
-            differences=masked.differences(before or {}, masked.shown(document, masks)),
+            differences=masking.differences(before or {}, masking.shown(document, masks)),
             comment=comment.strip(),
             kind="rollback",
             masker=masks,

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from ..config import history, repository
 from ..config.live import Live
-from ..config.masked import Difference, Settings, Shown
+from ..config.masking import Difference, Settings, Shown
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
 from ..models import EffectiveConfiguration

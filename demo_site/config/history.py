@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..consul_agent import kv
 from ..consul_agent.client import Client
 from ..consul_agent.errors import Garbled, Missing, Unreachable
-from .masked import Difference, Settings, Shown, differences
+from .masking import Difference, Settings, Shown, differences
 
 _READ_SECONDS = 10.0  # for all entries, where they are read one by one
 
