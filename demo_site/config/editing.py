@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from ..document import fields
 from ..document.parsing import Document, Fault
 from ..redis_cache.lazy import LazyClient
-from . import draft
+from . import changes
 from .live import Live
 from .repository import Stored
 from .revision import Loaded
@@ -30,23 +30,25 @@ class Base:
 
     def changed(self, new: Mapping[str, Any]) -> bytes:
         """The document with these settings, by path; None takes an optional one away."""
-        changes = {path: draft.REMOVED if value is None else value for path, value in new.items()}
-        return draft.changed(self.members, {p: v for p, v in changes.items() if not self._holds(p, v)})
+        changes = {path: changes.REMOVED if value is None else value for path, value in new.items()}
+        return changes.changed(self.members, {p: v for p, v in changes.items() if not self._holds(p, v)})
 
     def _holds(self, path: str, value: Any) -> bool:
         held = _member(self.members, path)
-        return held is value or (held is None and value is draft.REMOVED) or (type(held), held) == (type(value), value)
+        return (
+            held is value or (held is None and value is changes.REMOVED) or (type(held), held) == (type(value), value)
+        )
 
 
 def base(stored: Stored, in_force: Loaded) -> Base:
     """Start from what is stored; where that is missing or wrong, from what is in force."""
     if stored.document:
-        return Base(stored.index, draft.json_object(stored.raw) or {}, fields.values(stored.document))
+        return Base(stored.index, changes.json_object(stored.raw) or {}, fields.values(stored.document))
     values = fields.values(in_force.document)
-    members = draft.json_object(stored.raw)
+    members = changes.json_object(stored.raw)
     if members is None:
         faults = stored.faults if stored.index else ()
-        return Base(stored.index, draft.json_object(in_force.raw) or {}, values, faults)
+        return Base(stored.index, changes.json_object(in_force.raw) or {}, values, faults)
     wrong = {fault.path for fault in stored.faults}
     usable = {path: _typed(setting, members) for path, setting in _by_path().items() if not _is_wrong(path, wrong)}
     return Base(stored.index, members, {**values, **usable}, stored.faults)
