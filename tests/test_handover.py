@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from demo_site.config.handover import Handover
 from demo_site.config.kept import Kept
 from demo_site.config.revision import loaded
+from demo_site.config.shared import Handover
 from tests.support.documents import SMALLEST, raw
 from tests.support.processes import printed_by
 

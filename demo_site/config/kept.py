@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..document.parsing import parse_again
 from . import snapshot
-from .handover import Handover
 from .revision import Loaded, Stored
+from .shared import Handover
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from demo_site.config.handover import Handover
 from demo_site.config.revision import loaded
+from demo_site.config.shared import Handover
 from demo_site.document.parsing import parse
 from tests.support.documents import SMALLEST, raw
 
