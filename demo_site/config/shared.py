@@ -6,7 +6,7 @@ import zlib
 from datetime import datetime
 
 from ..document.parsing import MAX_BYTES
-from ..instance import SharedMemory
+from ..instance.memory import SharedMemory
 from .revision import Stored
 
 # Two slots, written in turn: a writer that is killed half way leaves the other one whole. Each holds a sequence number,

@@ -2,7 +2,7 @@
 
 import struct
 
-from ..instance import SharedMemory
+from ..instance.memory import SharedMemory
 
 _NUMBER = struct.Struct("<I")
 _memory = SharedMemory(_NUMBER.size)

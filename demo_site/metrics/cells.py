@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from ..instance import SharedMemory, lives
+from ..instance.memory import SharedMemory, lives
 
 _ROWS = 1024  # more processes than an instance ever has at once; rows that nobody wrote to take no memory
 _WIDTH = 128  # numbers in a row; the first is the pid of the row's process

@@ -13,10 +13,10 @@ from typing import Any
 
 from django.conf import settings
 
-from .. import instance
 from ..consul_agent import services
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
+from ..instance import memory
 from . import bound
 from .definition import DEFAULT_ADDRESS, DefinitionInvalid, ServiceDefinition, address_is_open, define
 from .keep import Keeper
@@ -37,7 +37,7 @@ class Membership:
         self._master_pid = os.getpid()
         self._predecessor = predecessor
         self._drain_seconds = drain_seconds
-        self._memory = instance.SharedMemory(16)
+        self._memory = memory.SharedMemory(16)
         self._leaving = Latch()
 
     # In the master, which stays without threads: a thread would not survive its forks.
@@ -82,7 +82,7 @@ class Membership:
 
     def _has_successor(self) -> bool:
         pid = int.from_bytes(self._memory.data[_SUCCESSOR:], "big")
-        return pid != 0 and instance.lives(pid)
+        return pid != 0 and memory.lives(pid)
 
     # In each worker.
 
