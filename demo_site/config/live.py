@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import metrics, since
+from .. import metrics
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
 from ..document.parsing import DocumentInvalid
 from ..fleet import size
+from ..instance import transitions
 from ..redis_cache.lazy import LazyClient
 from .kept import Kept
 from .revision import Loaded, loaded
@@ -137,7 +138,7 @@ class Live:
 
     def lose_contact(self, reason: str) -> None:
         """Consul cannot be asked: what is in force stays."""
-        since.seen("Consul", "bad")
+        transitions.seen("Consul", "bad")
         self.watch_errors += 1
         metrics.WATCH_ERRORS.inc()
         self._catch_up()
@@ -157,7 +158,7 @@ class Live:
 
     def _have_contact(self) -> None:
         self.last_contact = now()
-        since.seen("Consul", "good")
+        transitions.seen("Consul", "good")
 
     def _judge(self, entry: Entry) -> None:
         try:

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from .. import since
 from ..config.live import Live
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
+from ..instance import transitions
 from ..registration.definition import DefinitionInvalid
 from ..wording import localized
 from .effective import Masker
@@ -57,7 +57,7 @@ def lines(live: Live) -> tuple[list[Line], int | None]:
 
 def _remembered(line: Line) -> Line:
     """The line with the moment since when it was seen to be as it is."""
-    return replace(line, since=since.seen(line.what, line.level), seen=True)
+    return replace(line, since=transitions.seen(line.what, line.level), seen=True)
 
 
 def _consul(live: Live, client: Client) -> tuple[Line, int | None]:

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from .. import metrics, since
+from .. import metrics
 from ..config.live import InForce, Live
+from ..instance import transitions
 
 
 @require_safe
@@ -45,9 +46,9 @@ def redis_state(in_force: InForce) -> dict[str, Any]:
     try:
         in_force.redis.ping()
     except RedisError as error:
-        since.seen("Redis", "bad")
+        transitions.seen("Redis", "bad")
         return {"ok": False, "error": str(error) or type(error).__name__}
-    since.seen("Redis", "good")
+    transitions.seen("Redis", "good")
     return {"ok": True, "error": None}
 
 

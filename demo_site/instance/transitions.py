@@ -9,7 +9,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from .instance.memory import SharedMemory
+from .memory import SharedMemory
 
 _LEVELS = ("not seen yet", "good", "note", "bad")
 _RECORD = struct.Struct("<dQ")  # the Unix time of a level's begin, and the level
