@@ -50,9 +50,9 @@ def _refuse_late_gevent(server: Any) -> None:
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
     """In the master: every worker publishes how many there should be."""
-    from demo_site.fleet import size
+    from demo_site.instance import worker_count
 
-    size.remember(new_value)
+    worker_count.remember(new_value)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -13,8 +13,7 @@ from .. import metrics
 from ..consul_agent.client import Client
 from ..consul_agent.kv import Entry
 from ..document.parsing import DocumentInvalid
-from ..fleet import size
-from ..instance import transitions
+from ..instance import transitions, worker_count
 from ..redis_cache.lazy import LazyClient
 from .kept import Kept
 from .revision import Loaded, loaded
@@ -191,7 +190,7 @@ class Live:
 
     @staticmethod
     def _leave_others_the_processor() -> None:
-        time.sleep(PAUSE_SECONDS * size.workers())
+        time.sleep(PAUSE_SECONDS * worker_count.workers())
 
     def _replace(self, new: InForce) -> None:
         old = self.in_force

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from ..config.live import Live
 from ..consul_agent.client import Client
 from ..environment import Environment
+from ..instance import worker_count
 from ..registration import membership
 from ..registration.definition import DefinitionInvalid, define
-from . import size
 from .publisher import Publisher
 from .worker import Worker, key, timestamp
 
@@ -69,7 +69,7 @@ def _describe(live: Live, instance: str, started_at: str) -> Worker:
         index=live.in_force.loaded.index,
         state=status.state,
         reason=status.reason,
-        workers=size.workers(),
+        workers=worker_count.workers(),
         seen_at=timestamp(datetime.now(UTC)),
         registers=membership.is_kept(),
     )

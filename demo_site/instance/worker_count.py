@@ -2,7 +2,7 @@
 
 import struct
 
-from ..instance.memory import SharedMemory
+from .memory import SharedMemory
 
 _NUMBER = struct.Struct("<I")
 _memory = SharedMemory(_NUMBER.size)
