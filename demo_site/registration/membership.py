@@ -17,10 +17,10 @@ from ..consul_agent import services
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
 from ..instance import memory
+from ..instance.latch import Latch
 from . import bound
 from .definition import DEFAULT_ADDRESS, DefinitionInvalid, ServiceDefinition, address_is_open, define
 from .keep import Keeper
-from .latch import Latch
 
 ELECTION_SECONDS = 0.7  # between two attempts of a worker to become the one who keeps
 _QUICK = Timeouts(connect=0.5, read=1.0)  # at the very end nobody waits for a Consul that hangs
