@@ -75,9 +75,10 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """What runs beside the requests: in the worker, because threads do not survive a fork."""
     from demo_site import serving
-    from demo_site.registration import bound, membership
+    from demo_site.instance import listeners
+    from demo_site.registration import membership
 
-    bound.remember(worker.sockets)
+    listeners.remember(worker.sockets)
     serving.start()
     membership.start_keeper()
 

@@ -17,7 +17,8 @@ from demo_site.consul_agent.client import Client
 from demo_site.consul_agent.errors import Garbled
 from demo_site.durations import seconds
 from demo_site.environment import Environment
-from demo_site.registration import bound, keep
+from demo_site.instance import listeners
+from demo_site.registration import keep
 from demo_site.registration.definition import define
 from demo_site.registration.keep import Keeper
 from tests.support.consul import ConsulServer
@@ -369,9 +370,9 @@ def test_bind_that_others_cannot_use_is_replaced(new_member, consul, bind, addre
 def listening():
     """A socket on every address, as gunicorn would hold it."""
     with socket.create_server((ANY, 0)) as listener:
-        bound.remember([listener])
+        listeners.remember([listener])
         yield listener.getsockname()[1]
-    bound.remember([])
+    listeners.remember([])
 
 
 def test_definition_defaults_to_where_gunicorn_listens(listening):

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from ..config.live import InForce, Live
 from ..environment import TABLE, Environment
-from ..registration.bound import bound
+from ..instance.listeners import bound
 from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
 
 _STARTED_AT = datetime.now(UTC)

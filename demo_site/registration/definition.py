@@ -14,7 +14,7 @@ import django
 from .. import __version__
 from ..durations import seconds
 from ..environment import Environment
-from .bound import Bound, bound
+from ..instance.listeners import Bound, bound
 
 LEAST_INTERVAL_SECONDS = 1  # the keeper looks twice in an interval
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens

@@ -16,9 +16,8 @@ from django.conf import settings
 from ..consul_agent import services
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
-from ..instance import memory
+from ..instance import listeners, memory
 from ..instance.latch import Latch
-from . import bound
 from .definition import DEFAULT_ADDRESS, DefinitionInvalid, ServiceDefinition, address_is_open, define
 from .keep import Keeper
 
@@ -115,10 +114,10 @@ class Membership:
 
 
 def _keeper() -> Keeper:
-    start, where = settings.CONFIGURATION.start, bound.bound()
+    start, where = settings.CONFIGURATION.start, listeners.bound()
     client = Client(start.address)
     if where and address_is_open(start.environment):
-        return Keeper(client, _definition(), where.local_url, lambda client: bound.reachable_address(client, where))
+        return Keeper(client, _definition(), where.local_url, lambda client: listeners.reachable_address(client, where))
     return Keeper(client, _definition(), where.local_url if where else "")
 
 
@@ -144,9 +143,9 @@ def prepare(master: Any) -> None:
     if not settings.ENVIRONMENT["CONSUL_REGISTER"]:
         master.log.info("CONSUL_REGISTER is off: gunicorn does not register this instance with Consul")
         return
-    bound.remember(master.LISTENERS)
+    listeners.remember(master.LISTENERS)
     try:
-        _require_place(is_known=bound.bound() is not None or not master.LISTENERS)
+        _require_place(is_known=listeners.bound() is not None or not master.LISTENERS)
         _definition()
     except DefinitionInvalid as error:
         sys.stderr.write(f"The service cannot be registered like this (CONSUL_REGISTER is on):\n{error}\n")
