@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .consul_agent.address import DEFAULT as CONSUL_DEFAULT
-from .durations import seconds
+from .consul_agent.durations import seconds
 from .startup import StartupError
 
 

@@ -14,8 +14,8 @@ import requests
 from demo_site.consul_agent import services
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
+from demo_site.consul_agent.durations import seconds
 from demo_site.consul_agent.errors import Garbled
-from demo_site.durations import seconds
 from demo_site.environment import Environment
 from demo_site.instance import listeners
 from demo_site.registration import keep

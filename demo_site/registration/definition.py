@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import django
 
 from .. import __version__
-from ..durations import seconds
+from ..consul_agent.durations import seconds
 from ..environment import Environment
 from ..instance.listeners import Bound, bound
 

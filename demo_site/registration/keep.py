@@ -9,8 +9,8 @@ from dataclasses import replace
 from .. import metrics
 from ..consul_agent import services
 from ..consul_agent.client import Client
+from ..consul_agent.durations import seconds
 from ..consul_agent.errors import ConsulError, Missing
-from ..durations import seconds
 from .definition import ServiceDefinition
 from .probe import Verdict, ask
 from .register import in_catalog, repair

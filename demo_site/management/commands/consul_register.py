@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ...consul_agent import services
 from ...consul_agent.client import Client
+from ...consul_agent.durations import seconds
 from ...consul_agent.errors import ConsulError, Denied
-from ...durations import seconds
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
 from ...registration.probe import ask
