@@ -74,12 +74,12 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """What runs beside the requests: in the worker, because threads do not survive a fork."""
-    from demo_site import serving
     from demo_site.instance import listeners
     from demo_site.registration import membership
+    from demo_site.serving.background import background
 
     listeners.remember(worker.sockets)
-    serving.start()
+    background.start()
     membership.start_keeper()
 
 

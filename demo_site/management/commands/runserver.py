@@ -2,7 +2,7 @@ from typing import Any
 
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 
-from ... import serving
+from ...serving import background
 
 
 class Command(RunserverCommand):
@@ -11,5 +11,5 @@ class Command(RunserverCommand):
     port: str
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        serving.start(int(self.port))
+        background.start(int(self.port))
         super().inner_run(*args, **options)

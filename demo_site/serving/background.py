@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from .fleet import this_worker
+from ..fleet import this_worker
 
 
 def start(port: int | None = None) -> None:

@@ -1,0 +1,1 @@
+"""The request path, and what runs beside it in a serving process."""
