@@ -7,7 +7,7 @@ class DemoSiteConfig(AppConfig):
     verbose_name = "Configuration"
 
     def ready(self) -> None:
-        from .handler import confine_receivers
+        from .serving.handler import confine_receivers
 
         confine_receivers()
 

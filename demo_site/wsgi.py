@@ -15,7 +15,7 @@ gc.disable()
 from django.conf import settings  # noqa: E402
 
 from . import metrics  # noqa: E402
-from .handler import SiteHandler  # noqa: E402
+from .serving.handler import SiteHandler  # noqa: E402
 from .startup import StartupError  # noqa: E402
 
 if TYPE_CHECKING:
