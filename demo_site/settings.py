@@ -47,7 +47,7 @@ INSTALLED_APPS = [
 # They act on the admin's pages and the static files only; the counter and the health checks need none (handler.py).
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "demo_site.middleware.StaticFilesMiddleware",
+    "demo_site.serving.middleware.StaticFilesMiddleware",
     "demo_site.content_security.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
