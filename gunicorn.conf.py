@@ -57,7 +57,7 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
 
 def pre_fork(server: Any, worker: Any) -> None:
     """In the master, which knows the others: the CPU that a new worker keeps to."""
-    from demo_site import affinity
+    from demo_site.serving import affinity
 
     worker.cpu = None
     if os.environ.get("GUNICORN_CPU_AFFINITY") != "off":
@@ -67,7 +67,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     """In the worker, before it has threads."""
-    from demo_site import affinity
+    from demo_site.serving import affinity
 
     affinity.keep_to(worker.cpu)
 

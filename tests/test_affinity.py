@@ -6,7 +6,7 @@ import signal
 import psutil
 import pytest
 
-from demo_site import affinity
+from demo_site.serving import affinity
 from tests.support.waiting import wait_until
 
 CPUS = sorted(os.sched_getaffinity(0))
