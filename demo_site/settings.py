@@ -4,10 +4,11 @@ from pathlib import Path
 
 import dj_database_url
 
-from . import logs, secret_key, startup
+from . import secret_key, startup
 from .config.live import Live
 from .config.source import start
 from .redis_cache import cache_entry
+from .serving import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"
