@@ -17,7 +17,7 @@ from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied
 from ..monitoring.effective import Masker
 from ..wording import localized
-from . import clashes, halves, saving
+from . import conflicts, halves, saving
 from .forms import ConfigurationForm, Origin, received, typed_secrets
 
 logger = logging.getLogger(__name__)
@@ -109,10 +109,10 @@ class _Editor:
 
     def _conflict(self, stored: repository.Stored, data: dict[str, str]) -> HttpResponse:
         """Carry on from the new document: what the visitor changed stays typed, the rest is as it is now."""
-        before = clashes.loaded(data.get("base_shown", ""))
+        before = conflicts.loaded(data.get("base_shown", ""))
         form = self._form(stored)
-        found = clashes.find(form, before, self._masker(stored))
-        self.data = clashes.carried_over(data, found, form.origin.shown)
+        found = conflicts.find(form, before, self._masker(stored))
+        self.data = conflicts.carried_over(data, found, form.origin.shown)
         if found and all(clash.mine == clash.theirs for clash in found):
             text = _("What is stored now is what you typed: nothing is left to save.")
             return saving.answer(self.request, self.context["may"], text)
@@ -171,7 +171,7 @@ class _Editor:
         return self._page("edit_preview", form, {"change": change, "redis": form.document.redis_config})
 
     def _page(self, template: str, form: ConfigurationForm, more: dict[str, Any]) -> HttpResponse:
-        base_shown = clashes.dumped(form.origin.shown)
+        base_shown = conflicts.dumped(form.origin.shown)
         title = _("Check the change") if template == "edit_preview" else _("Edit the configuration")
         known = {"page": "edit", "title": title, "form": form, "base": form.origin.base, "base_shown": base_shown}
         return TemplateResponse(self.request, f"demo_site/{template}.html", self.context | known | more)
