@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from demo_site.admin import halves
+from demo_site.admin import secret_shares
 from tests.support.admin import PATH, AdminSite, FormFields
 from tests.support.binaries import PROJECT
 from tests.support.browser import Browser
@@ -193,10 +193,10 @@ def test_a_typed_secret_survives_an_error_and_the_way_back_from_the_preview(page
 @pytest.mark.parametrize("secret", ["x", "four bytes of é", "ends in \0\0", "y" * 255, "z" * 1000])
 def test_a_half_of_a_secret_does_not_tell_its_length(secret):
     session = {}
-    half, of_another = halves.cut(session, secret), halves.cut(session, "another, of 24 letters..")
+    half, of_another = secret_shares.cut(session, secret), secret_shares.cut(session, "another, of 24 letters..")
     kept, kept_of_another = session["configuration_halves"].values()
     assert (len(half) == len(of_another)) == (len(kept) == len(kept_of_another)) == (len(secret.encode()) < 256)
-    assert halves.join(session, half) == secret
+    assert secret_shares.join(session, half) == secret
 
 
 def test_a_typed_secret_can_be_discarded(pages, admin, consul, redis):

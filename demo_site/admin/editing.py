@@ -17,7 +17,7 @@ from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied
 from ..monitoring.effective import Masker
 from ..wording import localized
-from . import conflicts, halves, saving
+from . import conflicts, saving, secret_shares
 from .forms import ConfigurationForm, Origin, received, typed_secrets
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class _Editor:
         return self._saved(index)
 
     def _saved(self, index: int) -> HttpResponse:
-        halves.forget(self.session)
+        secret_shares.forget(self.session)
         _write(self.session)
         text = _("Saved as ModifyIndex %(index)s.") % {"index": index}
         return saving.answer(self.request, self.context["may"], text)

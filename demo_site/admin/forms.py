@@ -16,7 +16,7 @@ from ..config.masking import Shown
 from ..document import fields
 from ..document.parsing import Document, DocumentInvalid, parse
 from ..wording import localized
-from . import halves
+from . import secret_shares
 
 LABELS: Mapping[str, str | Promise] = {
     "redis_config.redis_host": gettext_lazy("Redis host"),
@@ -74,7 +74,7 @@ def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, st
     for setting in fields.settings():
         name = field_name(setting.path)
         if f"{name}__kept" in data and data.get(name):
-            data[f"{name}__kept"] = halves.cut(session, data[name])
+            data[f"{name}__kept"] = secret_shares.cut(session, data[name])
             data[name] = ""
         if is_ticked(data, f"{name}__discard"):
             del data[f"{name}__discard"]
@@ -85,7 +85,7 @@ def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, st
 def typed_secrets(data: Mapping[str, str], session: MutableMapping[str, Any]) -> dict[str, SecretStr]:
     """The secrets that were typed into this form, on this page or on one before, by path."""
     kept = {setting.path: data.get(f"{field_name(setting.path)}__kept") for setting in fields.settings()}
-    joined = {path: halves.join(session, half) for path, half in kept.items() if half}
+    joined = {path: secret_shares.join(session, half) for path, half in kept.items() if half}
     return {path: SecretStr(secret) for path, secret in joined.items() if secret}
 
 
@@ -171,7 +171,7 @@ class ConfigurationForm(CommentForm):
     def _new_secret(self, name: str, stored: Any) -> Any:
         half = self.cleaned_data.get(f"{name}__kept")
         if half:
-            typed = halves.join(self.origin.session, half)
+            typed = secret_shares.join(self.origin.session, half)
             if typed is None:
                 self.add_error(name, _("The value typed before is gone with your login. Type it again."))
             return typed
