@@ -15,7 +15,7 @@ from ..fleet import this_worker
 from ..fleet.overview import Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
 from ..monitoring import checks, effective
-from . import rollback
+from . import history
 
 _LAST_CHANGES = 3
 _SETTLED_SECONDS = 2 * LEAST_GAP_SECONDS  # after a change every worker has published it
@@ -62,6 +62,6 @@ def _fleet(live: Live, index: int | None) -> list[Instance]:
 
 def _last_changes(live: Live) -> Any:
     try:
-        return rollback.events(live, _LAST_CHANGES)
+        return history.events(live, _LAST_CHANGES)
     except ConsulError:
         return ()  # the status says it
