@@ -18,7 +18,7 @@ from ..document.parsing import Document, DocumentInvalid, parse
 from ..monitoring.effective import Masker
 from ..wording import localized
 from . import saving
-from .editing import why_not_saved
+from .edit import why_not_saved
 from .forms import CommentForm
 
 
