@@ -19,7 +19,7 @@ import pytest
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
 from demo_site.fleet import publisher as publishing
-from demo_site.fleet.overview import overview
+from demo_site.fleet.instances import overview
 from demo_site.fleet.publisher import Publisher
 from demo_site.fleet.worker import Worker, key, timestamp
 from tests.support.consul import ConsulServer

@@ -12,7 +12,7 @@ from ..config.live import Live
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
-from ..fleet.overview import Instance, overview
+from ..fleet.instances import Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
 from ..monitoring import checks, effective
 from . import history

@@ -12,7 +12,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
-from ..fleet.overview import Instance
+from ..fleet.instances import Instance
 from ..fleet.worker import Worker
 from ..wording import localized
 

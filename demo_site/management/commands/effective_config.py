@@ -10,7 +10,7 @@ from ...config.status import running_on
 from ...consul_agent import kv
 from ...consul_agent.client import Client, Timeouts
 from ...consul_agent.errors import ConsulError
-from ...fleet.overview import Instance, overview
+from ...fleet.instances import Instance, overview
 from ...fleet.worker import prefix
 from ...monitoring import effective
 from ..errors import command_error
