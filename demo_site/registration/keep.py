@@ -12,8 +12,8 @@ from ..consul_agent.client import Client
 from ..consul_agent.durations import seconds
 from ..consul_agent.errors import ConsulError, Missing
 from .definition import ServiceDefinition
-from .probe import Verdict, ask
 from .register import in_catalog, repair
+from .self_check import Verdict, ask
 
 # Either, and a step on top, keep the promise that a lost entry is back within 5 s of its loss, or of Consul's return.
 LOOK_SECONDS = 2.5

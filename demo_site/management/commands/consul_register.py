@@ -14,8 +14,8 @@ from ...consul_agent.durations import seconds
 from ...consul_agent.errors import ConsulError, Denied
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
-from ...registration.probe import ask
 from ...registration.register import Outcome, register
+from ...registration.self_check import ask
 from ..errors import command_error
 
 _DEFINITION_OPTIONS = (
