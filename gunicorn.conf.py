@@ -76,7 +76,7 @@ def post_worker_init(worker: Any) -> None:
     """What runs beside the requests: in the worker, because threads do not survive a fork."""
     from demo_site.instance import listeners
     from demo_site.registration import membership
-    from demo_site.serving.background import background
+    from demo_site.serving import background
 
     listeners.remember(worker.sockets)
     background.start()

@@ -19,9 +19,9 @@ ROLL_BACK = "demo_site.roll_back_configuration"
 _PAGES = (
     ("", "effective_configuration", "overview.show", VIEW),
     ("status/", "configuration_status", "overview.show_status", VIEW),
-    ("edit/", "configuration_edit", "editing.edit", CHANGE),
-    ("history/", "configuration_history", "rollback.show_history", VIEW),
-    ("history/<str:save_id>/rollback/", "configuration_rollback", "rollback.roll_back", ROLL_BACK),
+    ("edit/", "configuration_edit", "edit.edit", CHANGE),
+    ("history/", "configuration_history", "history.show_history", VIEW),
+    ("history/<str:save_id>/rollback/", "configuration_rollback", "history.roll_back", ROLL_BACK),
 )
 
 

@@ -30,8 +30,8 @@ class Base:
 
     def changed(self, new: Mapping[str, Any]) -> bytes:
         """The document with these settings, by path; None takes an optional one away."""
-        changes = {path: changes.REMOVED if value is None else value for path, value in new.items()}
-        return changes.changed(self.members, {p: v for p, v in changes.items() if not self._holds(p, v)})
+        new_values = {path: changes.REMOVED if value is None else value for path, value in new.items()}
+        return changes.changed(self.members, {p: v for p, v in new_values.items() if not self._holds(p, v)})
 
     def _holds(self, path: str, value: Any) -> bool:
         held = _member(self.members, path)
