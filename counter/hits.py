@@ -1,7 +1,7 @@
 """The counter: the plain Redis key `hits`. The only place that touches it."""
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
 from django_redis import get_redis_connection
@@ -20,11 +20,17 @@ KEY = "hits"
 logger = logging.getLogger(__name__)
 
 
+class Counted(Protocol):
+    """What the counter uses of the document."""
+
+    show_message: str
+
+
 class Hit(NamedTuple):
-    """One counted page view: its number, and the message of the configuration that it was counted under."""
+    """One counted page view: its number, and the document that it was counted under."""
 
     number: int
-    message: str
+    document: Counted
 
 
 class CountingFailed(Exception):
@@ -42,7 +48,7 @@ def count() -> Hit:
             raise CommitFailed from _Resting()
         _waiting.append(None)
         try:
-            number, message = _commits.take()
+            number, document = _commits.take()
         finally:
             _waiting.pop()
     except CommitFailed as error:
@@ -51,16 +57,16 @@ def count() -> Hit:
             raise CountingFailed(str(error.__cause__)) from error
         raise
     metrics.HITS.inc()
-    return Hit(number, message)
+    return Hit(number, document)
 
 
-def _increment(hits: int) -> Committed[str]:
-    """Add `hits` in one command; the last number of the range, and the message that goes with it."""
+def _increment(hits: int) -> Committed[Counted]:
+    """Add `hits` in one command; the last number of the range, and the document that was in force."""
     while True:
         in_force = settings.CONFIGURATION.in_force
         redis = get_redis_connection("default")
         if settings.CONFIGURATION.in_force is in_force:
-            break  # the connection and the message are of one configuration: none was swapped in between
+            break  # connection and document are of one configuration: none was swapped in between
     breaker = _breaker_of(in_force.client)
     if not breaker.admits():  # it opened while these callers waited for their turn
         raise _Resting
@@ -72,7 +78,7 @@ def _increment(hits: int) -> Committed[str]:
         raise
     if (seconds := breaker.succeeded()) is not None:
         logger.info("Redis is back after %.1f s, page views are counted again", seconds)
-    return Committed(int(number), in_force.show_message)
+    return Committed(int(number), in_force.document)
 
 
 def _kind(error: BaseException | None) -> str:

@@ -29,7 +29,7 @@ def index(request: HttpRequest) -> HttpResponse:
         hit = hits.count()
     except hits.CountingFailed:
         return _answer(request, _OUT_OF_REACH, status=503)
-    return _answer(request, f"{hit.message}! I have been seen {hit.number} times.", number=hit.number)
+    return _answer(request, f"{hit.document.show_message}! I have been seen {hit.number} times.", number=hit.number)
 
 
 def _answer(request: HttpRequest, sentence: str, status: int = 200, number: int | None = None) -> HttpResponse:

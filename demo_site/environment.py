@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from .consul_agent.address import DEFAULT as CONSUL_DEFAULT
 from .consul_agent.durations import seconds
+from .messages import _, joined
 from .startup import StartupError
 
 
@@ -85,7 +86,7 @@ class Variable:
     secret: bool = False
 
 
-_CONSUL, _DOCUMENT, _SERVICE = "Consul client", "configuration document", "service registration"
+_CONSUL, _DOCUMENT, _SERVICE = _("Consul client"), _("configuration document"), _("service registration")
 TABLE = (
     Variable("CONSUL_HTTP_ADDR", CONSUL_DEFAULT, _CONSUL),
     Variable("CONSUL_HTTP_TOKEN", "", _CONSUL, secret=True),
@@ -146,5 +147,5 @@ class Environment(Mapping[str, Any]):
 
 def invalid(faults: list[str]) -> StartupError:
     """The error for environment variables that cannot be used."""
-    lines = "\n".join(f"  {fault}" for fault in faults)
-    return StartupError("invalid", EX_CONFIG, f"The environment is invalid:\n{lines}\nCorrect or unset it.", faults)
+    listed = joined([_("The environment is invalid:"), *faults], "\n  ")
+    return StartupError("invalid", EX_CONFIG, joined([listed, _("Correct or unset it.")], "\n"), faults)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dj_database_url
 
-from . import secret_key, startup
+from . import startup
 from .config.live import Live
 from .config.source import start
 from .redis_cache import cache_entry
@@ -23,10 +23,10 @@ else:
     CACHES = {
         "default": cache_entry(CONFIGURATION.in_force.document.redis_config, FOLLOW=CONFIGURATION.redis),
     }
-    SHOW_MESSAGE = CONFIGURATION.in_force.show_message
+    SHOW_MESSAGE = CONFIGURATION.in_force.document.show_message
 
 ENVIRONMENT = CONFIGURATION.start.environment
-SECRET_KEY = ENVIRONMENT["DJANGO_SECRET_KEY"] or secret_key.kept_in(LOCAL_DIR / "secret_key")
+SECRET_KEY = ENVIRONMENT["DJANGO_SECRET_KEY"] or startup.secret_key_in(LOCAL_DIR / "secret_key")
 DEBUG = ENVIRONMENT["DJANGO_DEBUG"]
 ALLOWED_HOSTS = ENVIRONMENT["DJANGO_ALLOWED_HOSTS"]
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT["DJANGO_CSRF_TRUSTED_ORIGINS"]

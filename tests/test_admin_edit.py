@@ -217,9 +217,9 @@ def test_a_conflict_shows_both_changes_and_loses_none(pages, admin, consul, othe
     theirs.edit("their reason", show_message="theirs", redis_config__redis_db="5").save()
     pages.preview()
     assert "Somebody else changed" in pages.text("#conflict")
-    assert pages.text("[data-clash=show_message].both .theirs") == "theirs"
-    assert pages.text("[data-clash=show_message].both .mine") == "mine"
-    assert pages.text('[data-clash="redis_config.redis_db"] .mine') == "unchanged"
+    assert pages.text("[data-conflict=show_message].both .theirs") == "theirs"
+    assert pages.text("[data-conflict=show_message].both .mine") == "mine"
+    assert pages.text('[data-conflict="redis_config.redis_db"] .mine') == "unchanged"
     values = [pages.value(name) for name in ("show_message", "redis_config__redis_db", "comment")]
     assert values == ["mine", "5", "my reason"]
     assert stored(consul, admin)["show_message"] == "theirs"
@@ -233,7 +233,7 @@ def test_a_change_between_preview_and_save_is_a_conflict_too(pages, admin, consu
     pages.edit(redis_config__redis_db="1")
     consul.put(admin.key, document(redis, "by another program"))
     pages.save()
-    assert pages.has("[data-clash=show_message]:not(.both)")
+    assert pages.has("[data-conflict=show_message]:not(.both)")
     pages.preview().save()
     assert stored(consul, admin) == document(redis, "by another program", redis_config=redis.document(redis_db=1))
 

@@ -9,7 +9,8 @@ from importlib import import_module
 import pytest
 
 from bench import tables
-from demo_site.document.parsing import Document, DocumentInvalid, parse
+from demo_site.document.model import Document
+from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import TABLE
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo_site.config.revision import loaded
-from demo_site.document.parsing import MAX_BYTES, Document, DocumentInvalid, parse, parse_again
+from demo_site.config.revision import parsed
+from demo_site.document.fields import unknown
+from demo_site.document.model import Document
+from demo_site.document.parsing import MAX_BYTES, DocumentInvalid, parse, parse_again
 from tests.support.documents import SMALLEST, changed, raw
 
 PORT, HOST, DB, PASSWORD = (f"redis_config.redis_{name}" for name in ("port", "host", "db", "password"))
@@ -156,13 +158,13 @@ def test_a_long_path_is_shortened_in_its_middle():
 def test_unknown_members_are_kept_aside_as_ignored():
     document = changed("redis_config.redis_pasword", "typo")
     document["colour"] = {"red": 1}
-    assert parse(raw(document)).ignored == {"redis_config.redis_pasword": "typo", "colour": {"red": 1}}
+    assert unknown(parse(raw(document))) == {"redis_config.redis_pasword": "typo", "colour": {"red": 1}}
 
 
 def test_unknown_members_are_in_no_repr():
     """One may be a misspelt secret; a repr stands in tracebacks and logs."""
     document = changed("redis_config.redis_pasword", SENTINEL) | {"redis": {"password": SENTINEL}}
-    value = loaded(raw(document), "consul", "demo-config", 7)
+    value = parsed(raw(document), "consul", "demo-config", 7)
     assert "show_message" in repr(value)
     assert SENTINEL not in f"{value!r} {value.document!r} {value.document!s} {value.document.redis_config!r}"
 
@@ -271,7 +273,7 @@ def outcome(raw_document):
     assert time.process_time() - began < 1
     assert isinstance(config, Document)
     again = parse_again(raw_document)
-    assert (again, again.ignored) == (config, config.ignored)
+    assert (again, unknown(again)) == (config, unknown(config))
     config.show_message.encode()
     assert config.redis_config.redis_host.strip()
     assert type(config.redis_config.redis_port) is int

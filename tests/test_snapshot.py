@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from demo_site.config import snapshot, source
-from demo_site.config.revision import loaded
+from demo_site.config.revision import parsed
 from tests.support.documents import SMALLEST, document, raw
 from tests.support.following import Following
 from tests.support.ports import free_port
@@ -20,7 +20,7 @@ EX_UNAVAILABLE, EX_NOPERM, EX_NOINPUT, EX_CONFIG = 69, 77, 66, 78
 
 
 def value(message="kept", index=7, key="demo-config"):
-    return loaded(raw(SMALLEST | {"show_message": message}), "consul", key, index)
+    return parsed(raw(SMALLEST | {"show_message": message}), "consul", key, index)
 
 
 def ago(**duration):
@@ -194,7 +194,7 @@ def test_it_grows_older_while_consul_is_out_of_reach(consul, redis, config_key, 
 def outage(environment, path, new_proxy, consul, config_key):
     """A snapshot of what Consul holds, and Consul out of reach: a site's variables, and the proxy."""
     proxy = new_proxy(consul.http_port)
-    snapshot.keep(path, loaded(consul.get(config_key), "consul", config_key, consul.index(config_key)), ago())
+    snapshot.keep(path, parsed(consul.get(config_key), "consul", config_key, consul.index(config_key)), ago())
     proxy.refuse()
     return environment | {"CONSUL_HTTP_ADDR": proxy.address, "DEMO_CONFIG_SNAPSHOT": str(path)}, proxy
 

@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from demo_site import metrics
 from demo_site.config import watcher
 from demo_site.consul_agent import kv
 from demo_site.consul_agent.client import Client
@@ -48,6 +49,11 @@ def connections(server):
         return {int(each["id"]) for each in client.client_list()} - {client.client_id()}
 
 
+def rejections():
+    """How often a document was rejected in this process."""
+    return next(value for _suffix, _labels, value in metrics.REJECTED.samples())
+
+
 def requests_of(proxy):
     """The lines of the requests that went through the proxy."""
     return re.findall(r"GET (/v1/kv/\S+) HTTP", bytes(proxy.seen).decode("latin-1"))
@@ -79,7 +85,7 @@ def test_change_ends_the_wait(follow, consul, redis, config_key):
     following.step()
     later.join()
     assert following.message == "second"
-    assert following.live.in_force.loaded.index == consul.index(config_key)
+    assert following.live.in_force.revision.index == consul.index(config_key)
     assert following.seconds < 10
 
 
@@ -261,10 +267,11 @@ def test_server_that_repeats_the_password_does_not_make_it_public(follow, consul
 
 def test_rejected_document_is_logged_and_counted_once(follow, consul, config_key, caplog):
     following = follow()
+    before = rejections()
     with caplog.at_level(logging.INFO, "demo_site"):
         consul.put(config_key, "{")
         following.step(3)
-    assert following.live.rejections == 1
+    assert rejections() == before + 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -436,7 +443,7 @@ def test_outage_is_logged_at_its_start_and_its_end(follow, proxy, caplog):
 def neighbours(follow, proxy):
     """Two processes of one instance: they share what a fork would share. The second one asks through the proxy."""
     first, second = follow(), follow(proxy)
-    second.live._kept = first.live._kept
+    second.live.shared = first.live.shared
     first.step()
     second.step()
     return first, second
@@ -462,12 +469,12 @@ def test_a_change_that_a_neighbour_put_in_force_is_taken_over_before_the_answer_
 ):
     first, second = neighbours
     told = []
-    second.live.listeners.append(lambda: told.append(second.message))
+    second.live.transitions.listeners.append(lambda: told.append(second.message))
     consul.put(config_key, document(redis, "second"))
     first.step()
     asked = len(requests_of(proxy))
     with caplog.at_level(logging.INFO), monkeypatch.context() as patched:
-        patched.setattr(second.live, "_judge", None)  # is not needed
+        patched.setattr(second.follower, "_judge", None)  # is not needed
         assert second.step().state == "current"
     assert "as another process of the instance did" in caplog.text
     assert (second.message, told) == ("second", ["second"])
@@ -482,22 +489,23 @@ def test_an_answer_that_was_overtaken_by_a_neighbour_is_asked_for_again(
 ):
     """It was on its way while the neighbour saw the next change: the value must not go back, nor be called rejected."""
     first, second = neighbours
+    before = rejections()
     consul.put(config_key, document(redis, "second"))
     late = consul_answer(consul.index(config_key), document(redis, "second") if outdated == "older document" else [])
     consul.put(config_key, document(redis, "third"))
     first.step()
     seen = []
-    second.live.listeners.append(lambda: seen.append((second.message, second.live.status.state)))
+    second.live.transitions.listeners.append(lambda: seen.append((second.message, second.live.status.state)))
     proxy.answer(late)
     proxy.cut()
-    second.live.listeners.append(proxy.pass_through)  # the answer is there, and is not read yet
+    second.live.transitions.listeners.append(proxy.pass_through)  # the answer is there, and is not read yet
     second.step()
     assert "index=" not in requests_of(proxy)[-1]
     consul.put(config_key, document(redis, "fourth"))
     second.step()
     assert list(dict.fromkeys(seen)) == [("third", "current"), ("fourth", "current")]
-    assert second.live.in_force.loaded.generation == 0
-    assert second.live.rejections == 0
+    assert second.live.in_force.revision.generation == 0
+    assert rejections() == before
 
 
 def test_a_deletion_that_was_overtaken_by_a_neighbour_is_asked_for_again(neighbours, consul, redis, config_key, proxy):
@@ -506,7 +514,7 @@ def test_a_deletion_that_was_overtaken_by_a_neighbour_is_asked_for_again(neighbo
     first.step()
     proxy.answer_http("404 Not Found", X_Consul_Index=str(consul.index(config_key) - 1))
     proxy.cut()
-    second.live.listeners.append(proxy.pass_through)
+    second.live.transitions.listeners.append(proxy.pass_through)
     assert second.step().state == "current"
 
 
@@ -515,8 +523,8 @@ def test_late_process_does_not_hand_its_older_value_on(neighbours, consul, redis
     late = second.live.in_force
     consul.put(config_key, document(redis, "second"))
     first.step()
-    second.live._swap(late)
-    assert first.live._kept.read().document.show_message == "second"
+    second.live.shared.publish(late.revision)
+    assert first.live.shared.read().document.show_message == "second"
 
 
 def test_process_that_is_late_does_not_lead_the_others_back(neighbours, consul, redis, config_key):
@@ -526,7 +534,7 @@ def test_process_that_is_late_does_not_lead_the_others_back(neighbours, consul, 
     late = kv.read(Client(first.live.start.address, QUICK), config_key)
     consul.put(config_key, document(redis, "third"))
     first.step()
-    second.live.offer(late)
+    second.follower.offer(late)
     assert second.message == "second"
     consul.put(config_key, "{")
     assert (first.step().state, second.step().state) == ("rejected", "rejected")
@@ -543,7 +551,7 @@ def test_lower_index_of_a_restored_store_is_taken_over(neighbours, consul, redis
         assert second.message == message
     consul.delete(config_key)
     assert first.step().state == "stale"
-    assert (first.message, first.live.in_force.loaded.index) == ("changed since", 7)
+    assert (first.message, first.live.in_force.revision.index) == ("changed since", 7)
 
 
 # Indexes.
@@ -555,14 +563,14 @@ def test_consul_that_lost_its_state_is_followed_from_its_new_index(redis, config
             consul.put(config_key, document(redis, str(number)))
         following = Following(consul, config_key)
         following.step()
-        before = following.live.in_force.loaded.index
+        before = following.live.in_force.revision.index
         consul.restart()
         following.step(2)
         assert (following.live.status.state, following.message) == ("stale", "19")
         consul.put(config_key, document(redis, "after the loss"))
         following.step(2)
         assert following.message == "after the loss"
-        assert following.live.in_force.loaded.index < before
+        assert following.live.in_force.revision.index < before
         following.close()
 
 
@@ -581,7 +589,7 @@ def test_index_that_goes_backwards_starts_over(follow, redis, proxy):
 
 def test_same_index_with_another_document_is_another_document(follow, redis, proxy):
     following = follow(proxy)
-    index = following.live.in_force.loaded.index
+    index = following.live.in_force.revision.index
     proxy.answer(consul_answer(index, document(redis, "of a Consul that lost its state")))
     following.step()
     assert following.message == "of a Consul that lost its state"
@@ -621,6 +629,6 @@ def test_fault_of_our_own_does_not_end_the_watch(follow, monkeypatch, caplog):
         calls.append(time.monotonic())
         raise LookupError("of our own")
 
-    threading.Thread(target=watcher.run, args=(following.live, open_client, "key"), daemon=True).start()
+    threading.Thread(target=watcher.run, args=(following.follower, open_client, "key"), daemon=True).start()
     wait_until(lambda: len(calls) > 3, 10, "the watch to start again")
     assert "starts again" in caplog.text

@@ -1,20 +1,21 @@
-"""Two changes at once: what the visitor changed, what somebody else changed meanwhile, and a form that has both."""
+"""A three-way merge: what the visitor changed, what somebody else changed meanwhile, and a form that has both."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.forms import Field
+from django.core.exceptions import ValidationError
 
-from ..config.masking import Settings, Shown
-from ..document import fields
-from ..monitoring.effective import Masker
-from .forms import ConfigurationForm, field_name, is_ticked, typed_secrets
+from ..config.changes import REMOVED
+from ..config.masking import UNSET, Masker, Settings, Shown
+from ..document.fields import SettingField
+from ..document.model import FIELDS
+from .forms import ConfigurationForm, as_stored, field_name, is_ticked, typed_secrets
 
 
 @dataclass(frozen=True)
-class Clash:
+class Conflict:
     """A setting that somebody has changed: `mine` is None where it was not the visitor, `both` where both were."""
 
     setting: str
@@ -41,41 +42,49 @@ def loaded(text: str) -> Settings:
         return {}
 
 
-def find(form: ConfigurationForm, before: Settings, masks: Masker) -> list[Clash]:
-    """Every setting that was changed; `form` holds what the visitor typed and starts from the new document."""
-    now, mine = form.origin.shown, _typed(form, before, masks)
-    paths = [setting.path for setting in fields.settings()]
-    clashes = [Clash(path, before.get(path, now[path]), now[path], mine.get(path)) for path in paths]
-    return [clash for clash in clashes if clash.mine is not None or clash.theirs != clash.before]
+def find(form: ConfigurationForm, before: Settings, masks: Masker) -> list[Conflict]:
+    """Every setting that was changed; `form` has what the visitor typed and starts from the new document."""
+    now = form.origin.shown
+    found = [
+        Conflict(path, was := before.get(path, now[path]), now[path], _typed(form, setting, was, masks))
+        for path, setting in FIELDS.items()
+    ]
+    return [conflict for conflict in found if conflict.mine is not None or conflict.theirs != conflict.before]
 
 
-def carried_over(data: Mapping[str, str], clashes: Iterable[Clash], shown: Settings) -> dict[str, str]:
+def carried_over(form: ConfigurationForm, conflicts: Iterable[Conflict]) -> dict[str, str]:
     """The visitor's data where the visitor changed something, and else the new document's."""
-    result = dict(data)
-    mine = {clash.setting for clash in clashes if clash.mine is not None}
-    for path, value in shown.items():
-        if path not in mine and not value.withheld:
-            result[field_name(path)] = "" if value.value is None else str(value.value)
+    result = dict(form.data)
+    mine = {conflict.setting for conflict in conflicts if conflict.mine is not None}
+    for path, shown in form.origin.shown.items():
+        name = field_name(path)
+        if path not in mine and not shown.withheld:
+            value = form.fields[name].prepare_value(form.fields[name].initial)
+            result[name] = "" if value is None else str(value)
     return result
 
 
-def _typed(form: ConfigurationForm, before: Settings, masks: Masker) -> Mapping[str, Shown]:
-    secrets = typed_secrets(form.data, form.origin.session)
-    found = {path: Shown(masks.mask(secret.get_secret_value()), withheld=True) for path, secret in secrets.items()}
-    for setting in fields.settings():
-        name, was = field_name(setting.path), before.get(setting.path, Shown(None))
-        typed = form.data.get(name, "")
-        if is_ticked(form.data, f"{name}__remove"):
-            found[setting.path] = Shown(None)
-        elif not (form.origin.is_write_only(setting) or was.withheld) and _differs(form.fields[name], was.value, typed):
-            found[setting.path] = Shown(_like(was.value, masks.clean(typed)))
-    return found
+def _typed(form: ConfigurationForm, setting: SettingField, was: Shown, masks: Masker) -> Shown | None:
+    """What the visitor made of the setting, None where it was left as it `was`."""
+    name = field_name(setting.path)
+    if secret := typed_secrets(form.data, form.origin.session).get(setting.path):
+        return Shown(masks.mask(secret.get_secret_value()), withheld=True)
+    if is_ticked(form.data, f"{name}__remove"):
+        return UNSET
+    if form.origin.is_write_only(setting) or was.withheld:
+        return None
+    field = form.fields[name]
+    typed = field.widget.value_from_datadict(form.data, {}, name)
+    began = setting.default if was == UNSET else was.value
+    if not field.has_changed(began.replace("\r\n", "\n") if isinstance(began, str) else began, typed):
+        return None
+    value = as_stored(setting, _parsed(field, typed))
+    return UNSET if value is REMOVED else Shown(masks.clean(value))
 
 
-def _differs(field: Field, was: Any, typed: str) -> bool:
-    return field.has_changed(was.replace("\r\n", "\n") if isinstance(was, str) else was, typed)
-
-
-def _like(was: Any, typed: str) -> Any:
-    """A number, where it was one and what was typed is one: so it can be compared with what others put."""
-    return int(typed) if type(was) is int and typed.strip().isdecimal() and len(typed) < 20 else typed
+def _parsed(field: Any, typed: Any) -> Any:
+    """As a value of the setting, so that it can be compared with what others put; else as it was typed."""
+    try:
+        return field.clean(typed)
+    except ValidationError:
+        return typed

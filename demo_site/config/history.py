@@ -66,8 +66,8 @@ class Event:
     in_force_since: datetime | None = None
 
 
-class Kept(NamedTuple):
-    """All saves that are kept, newest first; `unread` counts those that could not be read in time."""
+class Saves(NamedTuple):
+    """All saves in Consul, newest first; `unread` counts those that could not be read in time."""
 
     saves: list[Save]
     unread: int = 0
@@ -99,7 +99,7 @@ def newest(client: Client, key: str, count: int) -> list[Save]:
     return _by_index(read(client, key, name.removeprefix(prefix(key))) for name in keys(client, key)[:count])
 
 
-def kept(client: Client, key: str) -> Kept:
+def read_all(client: Client, key: str) -> Saves:
     """Every save, in one request; where that is too much for one answer, one by one while there is time."""
     start = len(prefix(key))
     try:
@@ -109,8 +109,8 @@ def kept(client: Client, key: str) -> Kept:
         found: list[Save | None] = []
         while len(found) < len(names) and time.monotonic() < deadline:
             found.append(read(client, key, names[len(found)][start:]))
-        return Kept(_by_index(found), len(names) - len(found))
-    return Kept(_by_index(_decoded(entry.value, entry.key[start:], entry.modify_index) for entry in entries))
+        return Saves(_by_index(found), len(names) - len(found))
+    return Saves(_by_index(_decoded(entry.value, entry.key[start:], entry.modify_index) for entry in entries))
 
 
 def _by_index(saves: Iterable[Save | None]) -> list[Save]:

@@ -1,15 +1,70 @@
 """Settings as people may see them: secrets masked, and what differs between two documents."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+from django.utils.crypto import salted_hmac
 from pydantic import SecretStr
 
-from ..document import fields
-from ..document.parsing import Document
-from ..environment import Environment
-from ..monitoring.effective import Masker, environment_secrets
+from ..document.fields import given, values
+from ..document.model import FIELDS, Document
+from ..environment import TABLE, Environment
+from ..messages import Message
+
+# Up to the last "@", as what parses URLs does: an unquoted one may stand in the password. And libpq's parameters.
+_URL_PASSWORD = re.compile(r"((?<=://)[^/?#\s:]*:)([^/?#\s]+)(?=@)")
+_URL_PARAMETER = re.compile(r"([?&][^=&#\s]*password=)([^&#\s]+)", re.IGNORECASE)
+_SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
+
+
+class Masker:
+    """Hides secrets by value wherever one turns up, a password inside a URL included.
+
+    It knows the secrets of the environment and each `SecretStr` in `sources`: documents, or settings by path.
+    """
+
+    def __init__(self, environment: Environment, *sources: Document | Mapping[str, Any] | None) -> None:
+        found = [*_environment_secrets(environment), *(s for source in sources if source for s in _secrets(source))]
+        self._secrets = sorted({s for s in found if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
+
+    def mask(self, secret: str) -> str:
+        """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
+        fingerprint = salted_hmac("demo_site.config.effective", secret, algorithm="sha256").hexdigest()[:8]
+        return f"•••••••• (fingerprint {fingerprint})"
+
+    def clean(self, value: Any) -> Any:
+        """A value with every known secret, and every password in a URL, masked. Numbers stay numbers."""
+        if isinstance(value, Message):
+            return value.replaced(self.clean)
+        if isinstance(value, list):
+            return [self.clean(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        text = value
+        for pattern in (_URL_PASSWORD, _URL_PARAMETER):
+            text = pattern.sub(lambda found: found[1] + self.mask(found[2]), text)
+        for secret in self._secrets:
+            text = text.replace(secret, self.mask(secret))
+        return text
+
+
+def _environment_secrets(environment: Environment) -> Iterator[str]:
+    """Those inside DATABASE_URL included; some may be empty."""
+    yield from (environment.text[variable.name] for variable in TABLE if variable.secret)
+    yield settings.SECRET_KEY
+    database = settings.DATABASES["default"]
+    options = [value for name, value in database.get("OPTIONS", {}).items() if "password" in name.lower()]
+    yield from (str(value) for value in (database.get("PASSWORD"), *options) if value)
+
+
+def _secrets(source: Document | Mapping[str, Any]) -> Iterator[str]:
+    by_path = values(source) if isinstance(source, Document) else source
+    for value in by_path.values():
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
 
 
 @dataclass(frozen=True)
@@ -21,6 +76,7 @@ class Shown:
 
 
 Settings = Mapping[str, Shown]
+UNSET = Shown(None)
 
 
 @dataclass(frozen=True)
@@ -32,23 +88,14 @@ class Difference:
     after: Shown
 
 
-def masker(environment: Environment, values: Iterable[Any]) -> Masker:
-    """Knows the secrets of the environment, and each `SecretStr` among the values."""
-    given = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-    return Masker([*environment_secrets(environment), *given])
-
-
 def shown(document: Document, masks: Masker) -> Settings:
-    """The document's settings by path."""
-    return shown_values(fields.values(document), masks)
+    """Every setting by path; one that the document does not give is not set, whatever its default."""
+    there = given(document)
+    return {path: show(value, masks) if path in there else UNSET for path, value in values(document).items()}
 
 
-def shown_values(values: Mapping[str, Any], masks: Masker) -> Settings:
-    """These settings, as people may see them."""
-    return {path: _shown(value, masks) for path, value in values.items()}
-
-
-def _shown(value: Any, masks: Masker) -> Shown:
+def show(value: Any, masks: Masker) -> Shown:
+    """One value, as people may see it."""
     if isinstance(value, SecretStr):
         return Shown(masks.mask(value.get_secret_value()), withheld=True)
     cleaned = masks.clean(value)
@@ -57,7 +104,6 @@ def _shown(value: Any, masks: Masker) -> Shown:
 
 def differences(before: Settings, after: Settings) -> list[Difference]:
     """What changed, in the order of the settings. A changed secret shows by its fingerprint."""
-    unset = Shown(None)
-    paths = dict.fromkeys([*after, *before])
-    pairs = [Difference(path, before.get(path, unset), after.get(path, unset)) for path in paths]
+    paths = dict.fromkeys([*FIELDS, *after, *before])
+    pairs = [Difference(path, before.get(path, UNSET), after.get(path, UNSET)) for path in paths]
     return [pair for pair in pairs if pair.before != pair.after]

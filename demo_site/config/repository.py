@@ -6,7 +6,9 @@ from functools import cached_property
 from ..consul_agent import kv, txn
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied, Garbled, Refused, Unreachable
-from ..document.parsing import Document, DocumentInvalid, Fault, parse
+from ..document.model import Document
+from ..document.parsing import DocumentInvalid, Fault, parse
+from ..messages import Message, joined
 from . import history
 
 # No key ever has it, so a compare-and-set on it changes nothing; but the agent checks the token's rights first.
@@ -14,7 +16,7 @@ _IMPOSSIBLE_INDEX = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredDocument:
     """What the key holds: `index` is its ModifyIndex, 0 when the key is not there."""
 
     raw: bytes = field(repr=False)
@@ -57,14 +59,18 @@ class TooLarge(Exception):
 class Unconfirmed(Exception):
     """Consul did not confirm the save. Saving again under the same id is safe: it is made once at most."""
 
+    def __init__(self, reason: Message) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
-def read(client: Client, key: str) -> Stored:
+
+def read(client: Client, key: str) -> StoredDocument:
     """The document as it is stored now. Raises `ConsulError`."""
     _, entry = kv.query(client, key)
-    return Stored(entry.value, entry.modify_index) if entry else Stored(b"", 0)
+    return StoredDocument(entry.value, entry.modify_index) if entry else StoredDocument(b"", 0)
 
 
-def write_refusal(client: Client, key: str) -> str | None:
+def write_refusal(client: Client, key: str) -> Message | None:
     """Which right the token lacks to save, or None. Changes nothing; raises `ConsulError` when there is no answer."""
     places = (key, history.prefix(key))
     attempt = [txn.compare_and_set(place, b"", _IMPOSSIBLE_INDEX) for place in places]
@@ -72,14 +78,13 @@ def write_refusal(client: Client, key: str) -> str | None:
         failures = txn.commit(client, attempt).failures
         history.keys(client, key)
     except Denied as error:
-        return str(error)
+        return error.message
     denied = [places[failure.operation] for failure in failures if failure.is_denied]
     return _lacking(denied) if denied else None
 
 
-def _lacking(places: list[str]) -> str:
-    named = ", ".join(f"`{place}`" for place in places)
-    return f"key:write: {named}"
+def _lacking(places: list[str]) -> Message:
+    return Message("key:write: %(places)s", places=", ".join(f"`{place}`" for place in places))
 
 
 def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save, keep: int) -> Saved:
@@ -111,7 +116,7 @@ def _confirmed(client: Client, key: str, save_id: str, error: ConsulError) -> Sa
     except ConsulError:
         made = None
     if made is None:
-        raise Unconfirmed(str(error)) from error
+        raise Unconfirmed(error.message) from error
     return Saved(made.index)
 
 
@@ -123,4 +128,4 @@ def _why_not(client: Client, key: str, save_id: str, failures: tuple[txn.Failure
         return Saved(made.index, earlier=True)
     if any(failure.operation == 0 for failure in failures):
         raise Conflict
-    raise Refused("; ".join(failure.reason for failure in failures))
+    raise Refused(joined(failure.reason for failure in failures))

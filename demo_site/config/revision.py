@@ -1,17 +1,19 @@
-"""A document together with where it came from."""
+"""A revision: a document together with where it came from and when."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from ..document.parsing import Document, parse
+from ..document.model import Document
+from ..document.parsing import parse
+from ..messages import Message, _
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A document as it was stored, and where it came from.
+class StoredRevision:
+    """A revision as bytes, not parsed.
 
     `kind` is "consul", "file" or "snapshot", `place` the key or the file's path, `raw` the document's bytes.
-    `generation` is how often the key's index was seen to go back: by a Consul that lost its state, or was restored.
+    `generation` counts how often the key's index was seen to go back: a Consul that lost its state, or was restored.
     """
 
     raw: bytes = field(repr=False)
@@ -22,21 +24,23 @@ class Stored:
     generation: int
 
     @property
-    def origin(self) -> str:
+    def origin(self) -> Message:
         """For people: "Consul key demo-config, ModifyIndex 86"."""
         if self.kind == "file":
-            return f"file {self.place}"
-        snapshot = "snapshot of " if self.kind == "snapshot" else ""
-        return f"{snapshot}Consul key {self.place}, ModifyIndex {self.index}"
+            return _("file %(path)s", path=self.place)
+        where = {"key": self.place, "index": self.index}
+        if self.kind == "snapshot":
+            return _("snapshot of Consul key %(key)s, ModifyIndex %(index)s", **where)
+        return _("Consul key %(key)s, ModifyIndex %(index)s", **where)
 
-    def same_as(self, other: "Stored") -> bool:
+    def same_as(self, other: "StoredRevision") -> bool:
         """Whether both are the same write of the same value (a Consul that lost its state may reuse an index)."""
         return (self.kind, self.index, self.raw) == (other.kind, other.index, other.raw)
 
-    def older_than(self, other: "Stored") -> bool:
+    def older_than(self, other: "StoredRevision") -> bool:
         """Whether `other` came after this one: by Consul's own order where there is one, else by when each was loaded.
 
-        Which of two processes parsed first says nothing of the order in which their documents were put.
+        Which of two processes parsed first does not tell in which order their documents were put.
         """
         if self.kind == other.kind == "consul" and self.generation == other.generation:
             return (self.index or 0) < (other.index or 0)
@@ -44,14 +48,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Loaded(Stored):
-    """A valid document and where it came from."""
+class Revision(StoredRevision):
+    """A revision whose document is valid."""
 
     document: Document
 
 
-def loaded(
+def parsed(
     raw: bytes, kind: str, place: str, index: int | None = None, at: datetime | None = None, generation: int = 0
-) -> Loaded:
+) -> Revision:
     """Parse `raw`; `at` is when it was loaded, now unless given. Raises `DocumentInvalid`."""
-    return Loaded(raw, kind, place, index, at or datetime.now(UTC), generation, parse(raw))
+    return Revision(raw, kind, place, index, at or datetime.now(UTC), generation, parse(raw))

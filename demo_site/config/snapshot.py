@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from ..document.parsing import DocumentInvalid
-from .revision import Loaded, loaded
+from ..messages import Message, _
+from .revision import Revision, parsed
 
 _MODE = 0o600  # it holds the document's secrets
 _DRAFT_SECONDS = 60  # no writer takes that long
 
 
 class SnapshotUnusable(Exception):
-    """There is no snapshot, or it cannot be used; the text says why."""
+    """There is no snapshot, or it cannot be used; the message says why."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message)
+        self.message = message
 
 
-def keep(path: Path, value: Loaded, right_at: datetime) -> None:
+def keep(path: Path, value: Revision, right_at: datetime) -> None:
     """Have `path` hold `value`; its time of modification says when that was last known to be right.
 
     Raises `OSError`.
@@ -66,7 +71,7 @@ def _remove_drafts(path: Path) -> None:
                 draft.unlink()
 
 
-def read(path: Path, key: str, max_age: float | None) -> Loaded:
+def read(path: Path, key: str, max_age: float | None) -> Revision:
     """The value kept in `path`; its `loaded_at` is when it was last known to be right.
 
     Raises `SnapshotUnusable` when it is not there, broken, of another key, or older than `max_age` seconds.
@@ -75,16 +80,17 @@ def read(path: Path, key: str, max_age: float | None) -> Loaded:
         modified = path.stat().st_mtime
         content = json.loads(path.read_bytes())
         raw, index, place = content["document"].encode(), int(content["index"]), content["key"]
-        value = loaded(raw, "snapshot", place, index, datetime.fromtimestamp(modified, UTC))
+        value = parsed(raw, "snapshot", place, index, datetime.fromtimestamp(modified, UTC))
     except OSError as error:
-        raise SnapshotUnusable(f"it cannot be read: {error.strerror}") from None
+        raise SnapshotUnusable(_("it cannot be read: %(reason)s", reason=error.strerror)) from None
     except DocumentInvalid as error:
-        raise SnapshotUnusable(f"its document is invalid: {error}") from None
+        raise SnapshotUnusable(_("its document is invalid: %(faults)s", faults=error.message)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise SnapshotUnusable("it is corrupt") from None
+        raise SnapshotUnusable(_("it is corrupt")) from None
     age = time.time() - modified
     if place != key:
-        raise SnapshotUnusable("it holds the document of another key")
+        raise SnapshotUnusable(_("it is of another key"))
     if max_age is not None and age > max_age:
-        raise SnapshotUnusable(f"it is {age:.0f} s old, DEMO_CONFIG_SNAPSHOT_MAX_AGE allows {max_age:.0f} s")
+        ages = {"age": f"{age:.0f}", "most": f"{max_age:.0f}"}
+        raise SnapshotUnusable(_("it is %(age)s s old, DEMO_CONFIG_SNAPSHOT_MAX_AGE allows %(most)s s", **ages))
     return value

@@ -1,26 +1,27 @@
 """Where a start reads the document: Consul, a snapshot, or a file. Each of the four conditions is a `StartupError`."""
 
 import functools
+import json
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..consul_agent import kv
 from ..consul_agent.address import AddressInvalid, AgentAddress
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied, Missing, Unreachable
+from ..document.fields import example
+from ..document.model import Document
 from ..document.parsing import DocumentInvalid
 from ..environment import Environment, invalid
+from ..messages import Message, _, joined
 from ..startup import StartupError
 from . import snapshot
-from .revision import Loaded, loaded
+from .revision import Revision, parsed
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
-_EXAMPLE = (
-    '{"redis_config": {"redis_host": "127.0.0.1", "redis_port": 6379, "redis_db": 0, "redis_password": null}, '
-    '"show_message": "hello"}'
-)
 _MOST_FAULTS = 20
 
 
@@ -30,8 +31,17 @@ class Start:
 
     environment: Environment
     address: AgentAddress
-    loaded: Loaded | None
+    revision: Revision | None
     error: StartupError | None
+
+    @property
+    def key(self) -> str:
+        """The Consul key of the document."""
+        return str(self.environment["DEMO_CONFIG_KEY"])
+
+    def open_client(self, timeouts: Timeouts = Timeouts(), **options: Any) -> Client:  # noqa: B008 (immutable)
+        """A client of the agent, to be closed by the caller."""
+        return Client(self.address, timeouts, **options)
 
 
 @functools.cache
@@ -51,7 +61,7 @@ def start() -> Start:
         return Start(environment, address, None, error)
 
 
-def load(environment: Environment, address: AgentAddress) -> Loaded:
+def load(environment: Environment, address: AgentAddress) -> Revision:
     """The document from DEMO_CONFIG_FILE; or else from Consul; or, while that is unreachable, from the snapshot.
 
     Raises `StartupError`.
@@ -66,50 +76,60 @@ def load(environment: Environment, address: AgentAddress) -> Loaded:
         raise
 
 
-def _from_snapshot(environment: Environment, unreachable: StartupError) -> Loaded:
+def _from_snapshot(environment: Environment, unreachable: StartupError) -> Revision:
     path, max_age = environment["DEMO_CONFIG_SNAPSHOT"], environment["DEMO_CONFIG_SNAPSHOT_MAX_AGE"]
     try:
         return snapshot.read(Path(path), environment["DEMO_CONFIG_KEY"], max_age)
     except snapshot.SnapshotUnusable as error:
-        message = f"{unreachable}\nThe snapshot {path} (DEMO_CONFIG_SNAPSHOT) is of no use: {error}."
+        unusable = _(
+            "The snapshot %(path)s (DEMO_CONFIG_SNAPSHOT) cannot be used: %(reason)s.", path=path, reason=error.message
+        )
+        message = joined([unreachable.message, unusable], "\n")
         raise StartupError(unreachable.condition, unreachable.status, message) from unreachable
 
 
-def _from_file(path: Path) -> Loaded:
+def _from_file(path: Path) -> Revision:
     try:
         raw = path.read_bytes()
     except PermissionError:
-        raise StartupError("denied", os.EX_NOPERM, f"DEMO_CONFIG_FILE {path} may not be read.") from None
+        message = _("DEMO_CONFIG_FILE %(path)s: no permission to read it.", path=path)
+        raise StartupError("denied", os.EX_NOPERM, message) from None
     except OSError as error:
-        raise StartupError(
-            "missing",
-            os.EX_NOINPUT,
-            f"DEMO_CONFIG_FILE {path} cannot be read: {error.strerror}.\nWrite the document there: {_EXAMPLE}",
-        ) from None
+        cause = _("DEMO_CONFIG_FILE %(path)s cannot be read: %(reason)s.", path=path, reason=error.strerror)
+        remedy = _("Write the document there: %(document)s", document=_example())
+        raise StartupError("missing", os.EX_NOINPUT, joined([cause, remedy], "\n")) from None
     try:
-        return loaded(raw, "file", str(path))
+        return parsed(raw, "file", str(path))
     except DocumentInvalid as error:
-        raise _invalid(f"The document in {path}", error, "Correct the file (DEMO_CONFIG_FILE).") from None
+        what = _("The document in %(path)s is invalid:", path=path)
+        raise _invalid(what, error, _("Correct the file (DEMO_CONFIG_FILE).")) from None
 
 
-def _from_consul(address: AgentAddress, key: str) -> Loaded:
+def _from_consul(address: AgentAddress, key: str) -> Revision:
     try:
         entry = _read_patiently(address, key)
     except Denied as error:
-        remedy = "Give a token with `key:read` on it in CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE."
-        raise StartupError("denied", os.EX_NOPERM, f"The key `{key}` may not be read. {error}\n{remedy}") from error
+        cause = _("The key `%(key)s` cannot be read. %(reason)s", key=key, reason=error.message)
+        remedy = _("Give a token with `key:read` on it in CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE.")
+        raise StartupError("denied", os.EX_NOPERM, joined([cause, remedy], "\n")) from error
     except Missing as error:
-        remedy = f"Put the document there: consul kv put {key} '{_EXAMPLE}'"
-        raise StartupError("missing", os.EX_NOINPUT, f"{error}\n{remedy}") from error
+        remedy = _("Put the document there: consul kv put %(key)s '%(document)s'", key=key, document=_example())
+        raise StartupError("missing", os.EX_NOINPUT, joined([error.message, remedy], "\n")) from error
     except ConsulError as error:
-        remedy = "Start Consul, point CONSUL_HTTP_ADDR at a running agent, or set DEMO_CONFIG_FILE to do without."
-        message = f"The key `{key}` cannot be read. {error}\n{remedy}"
-        raise StartupError("unreachable", os.EX_UNAVAILABLE, message) from error
+        cause = _("The key `%(key)s` cannot be read. %(reason)s", key=key, reason=error.message)
+        remedy = _("Start Consul, point CONSUL_HTTP_ADDR at a running agent, or set DEMO_CONFIG_FILE to do without.")
+        raise StartupError("unreachable", os.EX_UNAVAILABLE, joined([cause, remedy], "\n")) from error
     try:
-        return loaded(entry.value, "consul", key, entry.modify_index)
+        return parsed(entry.value, "consul", key, entry.modify_index)
     except DocumentInvalid as error:
-        what = f"The document at the Consul key `{key}` (ModifyIndex {entry.modify_index})"
-        raise _invalid(what, error, f"Put a correct one: consul kv put {key} @document.json") from None
+        where = {"key": key, "index": entry.modify_index}
+        what = _("The document at the Consul key `%(key)s` (ModifyIndex %(index)s) is invalid:", **where)
+        remedy = _("Put a correct one: consul kv put %(key)s @document.json", key=key)
+        raise _invalid(what, error, remedy) from None
+
+
+def _example() -> Message:
+    return Message(json.dumps(example(Document)))
 
 
 def _read_patiently(address: AgentAddress, key: str) -> kv.Entry:
@@ -134,8 +154,10 @@ def _read_patiently(address: AgentAddress, key: str) -> kv.Entry:
     )(attempt)
 
 
-def _invalid(what: str, error: DocumentInvalid, remedy: str) -> StartupError:
-    faults = [str(fault) for fault in error.faults]
-    shown = faults[:_MOST_FAULTS] + ([f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else [])
-    lines = "\n".join(f"  {fault}" for fault in shown)
-    return StartupError("invalid", os.EX_CONFIG, f"{what} is invalid:\n{lines}\n{remedy}", faults)
+def _invalid(what: Message, error: DocumentInvalid, remedy: Message) -> StartupError:
+    faults = [fault.message for fault in error.faults]
+    shown, more = faults[:_MOST_FAULTS], len(faults) - _MOST_FAULTS
+    if more > 0:
+        shown.append(_("and %(count)s more", count=more))
+    message = joined([joined([what, *shown], "\n  "), remedy], "\n")
+    return StartupError("invalid", os.EX_CONFIG, message, faults)

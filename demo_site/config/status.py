@@ -1,12 +1,20 @@
-"""The state of the configuration in this process, as it is told everywhere."""
+"""The state of the configuration in this process, and its transitions."""
 
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from ..consul_agent.kv import Entry
-from .revision import Loaded
+from ..document.parsing import Fault
+from ..messages import Message, _, joined
+from .revision import Revision
 
+CURRENT, REJECTED, STALE = _("current"), _("rejected"), _("stale")
+SNAPSHOT, FILE = _("snapshot"), _("file")
 _MOST_FAULTS = 5  # of one document, in a sentence
+
+logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -16,19 +24,25 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A newer document that did not take effect: its index and why. `transient`: its Redis may yet answer."""
+    """A newer document that did not take effect: its index and why. `transient`: it may yet do so unchanged."""
 
     index: int
-    faults: tuple[str, ...]
+    faults: tuple[Message, ...]
     transient: bool
     raw: bytes = field(repr=False)
 
+    @classmethod
+    def of(cls, entry: Entry, faults: list[Fault], transient: bool) -> "Rejected":
+        """The rejection of what Consul holds in `entry`."""
+        return cls(entry.modify_index, tuple(fault.message for fault in faults), transient, entry.value)
+
     @property
-    def reason(self) -> str:
+    def reason(self) -> Message:
         """Why, in a sentence; all the faults are in `faults`."""
-        more = len(self.faults) - _MOST_FAULTS
-        shown = "; ".join(self.faults[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
-        return f"the document at index {self.index} was rejected: {shown}"
+        shown, more = list(self.faults[:_MOST_FAULTS]), len(self.faults) - _MOST_FAULTS
+        if more > 0:
+            shown.append(_("and %(count)s more", count=more))
+        return _("the document at index %(index)s was rejected: %(faults)s", index=self.index, faults=joined(shown))
 
     def is_of(self, entry: Entry) -> bool:
         """Whether `entry` is the very document that was rejected."""
@@ -37,23 +51,72 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Status:
-    """`state` is one of current, rejected, stale, snapshot, file; `reason` says why it is not current."""
+    """`state` is one of the five above; `reason` says why it is not current."""
 
     state: str
-    reason: str | None = None
+    reason: Message | None = None
     rejected: Rejected | None = None
     since: datetime = field(default_factory=now)
 
     @property
-    def explanation(self) -> str | None:
+    def explanation(self) -> Message | None:
         """`reason`, and for a stale configuration since when; `None` when there is nothing to explain."""
-        is_stale = self.state == "stale"
-        return f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: {self.reason}" if is_stale else self.reason
+        if self.state != STALE:
+            return self.reason
+        return _("since %(time)s: %(reason)s", time=f"{self.since:%Y-%m-%d %H:%M:%S} UTC", reason=self.reason)
 
-    def __str__(self) -> str:
-        return f"{self.state}: {self.explanation}" if self.explanation else self.state
+    @property
+    def message(self) -> Message:
+        """State and explanation in one sentence."""
+        if not self.explanation:
+            return Message.of(self.state)
+        return _("%(state)s: %(explanation)s", state=self.state, explanation=self.explanation)
 
 
-def running_on(value: Loaded) -> str:
+def running_on(revision: Revision) -> Message:
     """The reason of the state "snapshot"."""
-    return f"running on a snapshot of {value.loaded_at:%Y-%m-%d %H:%M:%S} UTC"
+    return _("running on a snapshot of %(time)s", time=f"{revision.loaded_at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def initial(revision: Revision) -> Status:
+    """The status of a process that begins to serve `revision`."""
+    if revision.kind == "snapshot":
+        return Status(SNAPSHOT, running_on(revision))
+    return Status(FILE if revision.kind == "file" else CURRENT)
+
+
+def out_of_step(revision: Revision, reason: Message) -> Status:
+    """The status while the key cannot be followed."""
+    if revision.kind == "snapshot":
+        return Status(SNAPSHOT, joined([running_on(revision), reason]))
+    return Status(STALE, reason)
+
+
+class Transitions:
+    """The status of this process, whichever it is now.
+
+    `listeners` are called, in the watch's thread, after the status or the configuration in force changed.
+    """
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        self.listeners: list[Callable[[], None]] = []
+
+    def become(self, status: Status, in_force: Revision) -> None:
+        """Change the status; what stays the same keeps its `since` and is not logged again."""
+        old = self.status
+        if (status.state, status.reason, status.rejected) == (old.state, old.reason, old.rejected):
+            return
+        self.status = replace(status, since=old.since if status.state == old.state else now())
+        if status.state == CURRENT:
+            logger.info("The configuration is no longer %s", old.state)
+        else:
+            logger.warning(
+                "The configuration is %s, %s stays in force: %s", status.state, in_force.origin, status.reason
+            )
+        self.notify()
+
+    def notify(self) -> None:
+        """Call the listeners."""
+        for listener in self.listeners:
+            listener()

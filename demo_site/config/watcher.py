@@ -1,4 +1,4 @@
-"""The watch: follows the key with blocking queries and decides what each answer means for the value in force.
+"""The watch: follows the key with blocking queries, and gives each answer to the follower.
 
 https://developer.hashicorp.com/consul/api-docs/features/blocking
 """
@@ -7,15 +7,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
-
-if TYPE_CHECKING:  # live.py starts this one
-    from .live import Live
+from ..messages import _
+from .follower import Follower
 
 # With Consul's jitter (a sixteenth) and the read time-out on top, a silent peer is noticed after the wait + 8 s; and an
 # idle worker asks 60 times an hour.
@@ -31,7 +29,7 @@ OpenClient = Callable[[Callable[[], None]], Client]
 logger = logging.getLogger(__name__)
 
 
-def watch(live: "Live", open_client: OpenClient, key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
+def watch(follower: Follower, open_client: OpenClient, key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
     """Each step asks Consul once, does what follows from the answer, and yields the seconds to pause. Never ends.
 
     The first step asks without waiting. After any error, and after an index that went back, the next one does too, on
@@ -40,14 +38,14 @@ def watch(live: "Live", open_client: OpenClient, key: str, wait: int = WAIT_SECO
     """
     failures = 0
     while True:
-        client = open_client(live.expect_answer)
+        client = open_client(follower.expect_answer)
         try:
-            for pause in _follow(live, client, key, wait):
+            for pause in _follow(follower, client, key, wait):
                 # The first success after a failure pauses too: a Consul may fail every other time.
                 yield max(pause, LEAST_PAUSE_SECONDS if failures else 0.0)
                 failures = 0
         except ConsulError as error:
-            live.lose_contact(str(error))
+            follower.lose_contact(error.message)
         finally:
             client.close()
         failures += 1
@@ -57,34 +55,35 @@ def watch(live: "Live", open_client: OpenClient, key: str, wait: int = WAIT_SECO
         yield random.uniform(longest / 2, longest)  # noqa: S311 (jitter, no secret)
 
 
-def _follow(live: "Live", client: Client, key: str, wait: int) -> Iterator[float]:
+def _follow(follower: Follower, client: Client, key: str, wait: int) -> Iterator[float]:
     """One step for each answer, until there is an error or an index that goes back: a restored or emptied store."""
     index = 0
     while True:
         asked_at = time.monotonic()
-        patience = min(wait, REJECTED_WAIT_SECONDS) if live.status.rejected else wait
+        patience = min(wait, REJECTED_WAIT_SECONDS) if follower.is_rejecting else wait
         found, entry = kv.query(client, key, index, patience)
-        while live.is_past(entry):
+        while follower.is_past(entry):
             found, entry = kv.query(client, key)
         if entry is None:
-            live.lose_key(f"the key `{key}` was deleted")
+            follower.lose_key(_("the key `%(key)s` was deleted", key=key))
         else:
-            live.offer(entry)
+            follower.offer(entry)
         if found < index:
             return
         quick = time.monotonic() - asked_at < LEAST_PAUSE_SECONDS
-        # Consul answers at once only with news. What does so without, or has no key, must not be asked in a loop.
+        # Consul answers at once only with news. What does so without news, or without the key, is not asked in a loop.
         yield LEAST_PAUSE_SECONDS if quick and (entry is None or found == index) else 0.0
         index = max(found, 1)
 
 
-def run(live: "Live", open_client: OpenClient, key: str) -> None:
+def run(follower: Follower, open_client: OpenClient, key: str) -> None:
     """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
     while True:
         try:
-            for pause in watch(live, open_client, key):
-                metrics.publish(live)
+            for pause in watch(follower, open_client, key):
+                metrics.publish(follower.live)
                 time.sleep(pause)
-        except Exception:
+        except Exception as error:
             logger.exception("The watch of %s failed and starts again", key)
+            follower.fail(error)
             time.sleep(MOST_PAUSE_SECONDS)

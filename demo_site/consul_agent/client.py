@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import consul
 import consul.base
 
+from ..messages import _
 from .address import AgentAddress
 from .connection import Connection
-from .errors import Denied, Refused, Unreachable
+from .errors import Denied, Garbled, Refused, Unreachable
 
 Params = list[tuple[str, Any]] | None
 
@@ -136,16 +137,19 @@ class _Transport(consul.base.HTTPClient):
         try:
             return callback(consul.base.Response(code, headers, body))
         except _NOT_CONSULS as error:
-            raise self._connection.garbled(f"an answer that is not Consul's (status {code})") from error
+            what = _("an answer that is not Consul's (status %(status)s)", status=code)
+            raise Garbled.sent(self._address.url, what) from error
 
     def _token_header(self) -> dict[str, str]:
+        path = self._address.token_file
         try:
             token = self._address.token
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not plain ASCII text"
-            raise Denied(f"CONSUL_HTTP_TOKEN_FILE {self._address.token_file} cannot be read: {reason}.") from None
+            reason = getattr(error, "strerror", None) or _("it is not plain ASCII text")
+            message = _("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read: %(reason)s.", path=path, reason=reason)
+            raise Denied(message) from None
         if not token.isprintable():
-            raise Denied(f"CONSUL_HTTP_TOKEN_FILE {self._address.token_file} holds more than one line.")
+            raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s has more than one line.", path=path))
         return {"X-Consul-Token": token} if token else {}
 
     def _read_seconds(self, params: Params) -> float:
@@ -155,15 +159,18 @@ class _Transport(consul.base.HTTPClient):
         return self._timeouts.read + (int(wait[1]) * 17 / 16 if "index" in query and wait else 0)
 
     def _raise_for_status(self, code: int, content: bytes) -> None:
-        said = " ".join(content[:200].decode("utf-8", "replace").split()).rstrip(".")
+        reason = " ".join(content[:200].decode("utf-8", "replace").split()).rstrip(".") or _("no reason given")
+        url = self._address.url
         if code == 403:
-            raise Denied(f"Consul at {self._address.url} denied permission: {said or 'no reason given'}.")
+            raise Denied(_("Consul at %(url)s denied permission: %(reason)s.", url=url, reason=reason))
         if code >= 500:
-            raise Unreachable(f"Consul at {self._address.url} answered {code}: {said or 'no reason given'}.")
+            raise Unreachable.answered(url, code, reason)
         if 300 <= code < 400:
-            raise self._connection.garbled(f"a redirect (status {code}), which Consul never sends")
+            what = _("a redirect (status %(status)s), which Consul never sends", status=code)
+            raise Garbled.sent(url, what)
         if 400 <= code < 500 and code not in (404, 409):  # what these mean, the callback knows
-            raise Refused(f"Consul at {self._address.url} refused the request ({code}): {said or 'no reason given'}.")
+            answer = {"url": url, "status": code, "reason": reason}
+            raise Refused(_("Consul at %(url)s refused the request (%(status)s): %(reason)s.", **answer))
 
 
 # What the library's callbacks raise on an answer of another shape; RecursionError: JSON that is nested too deeply.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from ..messages import _
 from .address import AgentAddress
 from .errors import Garbled, Unreachable
 
@@ -69,11 +70,14 @@ class Connection:
             with connection.getresponse() as response:
                 content = self._content(response, seconds)
         except TimeoutError as error:
-            raise self._unreachable(f"accepted the connection and gave no answer within {seconds:g} s") from error
+            place = {"url": self._address.url, "seconds": f"{seconds:g}"}
+            raise Unreachable(
+                _("Consul at %(url)s accepted the connection but did not answer within %(seconds)s s.", **place)
+            ) from error
         except (OSError, http.client.IncompleteRead) as error:
-            raise self._unreachable(_reason(error)) from error
+            raise _unreachable(self._address.url, error) from error
         except http.client.HTTPException as error:
-            raise self.garbled("an answer that is not HTTP") from error
+            raise Garbled.sent(self._address.url, _("an answer that is not HTTP")) from error
         return Answer(response.status, {name.title(): value for name, value in response.getheaders()}, content)
 
     @staticmethod
@@ -90,9 +94,12 @@ class Connection:
             self._http = _connection(self._address, self._connect_seconds)
             self._http.connect()
         except TimeoutError as error:
-            raise self._unreachable(f"did not accept a connection within {self._connect_seconds:g} s") from error
+            place = {"url": self._address.url, "seconds": f"{self._connect_seconds:g}"}
+            raise Unreachable(
+                _("Consul at %(url)s did not accept a connection within %(seconds)s s.", **place)
+            ) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that DNS cannot ask for
-            raise self._unreachable(_reason(error)) from error
+            raise _unreachable(self._address.url, error) from error
         return self._http, self._http.sock
 
     def _content(self, response: http.client.HTTPResponse, seconds: float) -> bytes:
@@ -105,19 +112,12 @@ class Connection:
                 break
             body += chunk
             if len(body) > _MAX_ANSWER_BYTES:
-                raise self.garbled(f"more than {_MAX_ANSWER_BYTES} bytes")
+                raise Garbled.sent(self._address.url, _("more than %(bytes)s bytes", bytes=_MAX_ANSWER_BYTES))
             if time.monotonic() > deadline:
                 raise TimeoutError
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
         return bytes(body)
-
-    def garbled(self, what: str) -> Garbled:
-        """The error of a peer that sent `what`."""
-        return Garbled(f"What listens at {self._address.url} is not a Consul agent: it sent {what}.")
-
-    def _unreachable(self, why: str) -> Unreachable:
-        return Unreachable(f"Consul at {self._address.url} {why}.")
 
 
 def _connection(address: AgentAddress, connect_seconds: float) -> http.client.HTTPConnection:
@@ -142,11 +142,13 @@ def _is_readable(sock: socket.socket, seconds: float) -> bool:
     return bool(waiting.poll(seconds * 1000))
 
 
-def _reason(error: Exception) -> str:
-    """The operating system's or OpenSSL's own words."""
+def _unreachable(url: str, error: Exception) -> Unreachable:
+    """With the operating system's or OpenSSL's own words, where we have no better ones."""
     if isinstance(error, http.client.RemoteDisconnected):
-        return "closed the connection without an answer"
-    said = getattr(error, "strerror", None) or str(error)
-    cut_off = isinstance(error, http.client.IncompleteRead)
-    words = "the answer was cut off" if cut_off else re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", said)
-    return {"Connection refused": "refused the connection"}.get(words, f"is out of reach: {words}")
+        return Unreachable(_("Consul at %(url)s closed the connection without an answer.", url=url))
+    if isinstance(error, ConnectionRefusedError):
+        return Unreachable(_("Consul at %(url)s refused the connection.", url=url))
+    if isinstance(error, http.client.IncompleteRead):
+        return Unreachable(_("Consul at %(url)s cut off its answer.", url=url))
+    reason = re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)", "", getattr(error, "strerror", None) or str(error))
+    return Unreachable(_("Consul at %(url)s is out of reach: %(reason)s.", url=url, reason=reason))

@@ -1,8 +1,9 @@
-"""Reading and writing one key. https://developer.hashicorp.com/consul/api-docs/kv"""
+"""Reading keys. https://developer.hashicorp.com/consul/api-docs/kv"""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..messages import _
 from .client import Client
 from .errors import Garbled, Missing
 
@@ -24,9 +25,9 @@ class Entry:
 
 def read(client: Client, key: str) -> Entry:
     """The key's entry now. Raises `Missing` when there is none, or another `ConsulError`."""
-    _, entry = query(client, key)
+    _index, entry = query(client, key)
     if entry is None:
-        raise Missing(f"Consul at {client.address.url} has no key `{key}`.")
+        raise Missing(_("Consul at %(url)s has no key `%(key)s`.", url=client.address.url, key=key))
     return entry
 
 
@@ -40,7 +41,7 @@ def query(client: Client, key: str, index: int = 0, wait: int = WAIT_SECONDS) ->
     try:
         return int(found), None if item is None else _entry(item)
     except (LookupError, TypeError, ValueError) as error:
-        raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no KV entry.") from error
+        raise Garbled.sent(client.address.url, _("no KV entry")) from error
 
 
 def tree(client: Client, prefix: str) -> list[Entry]:
@@ -48,16 +49,11 @@ def tree(client: Client, prefix: str) -> list[Entry]:
 
     Those that the token may not read are left out. Raises `ConsulError`.
     """
-    _, items = client.kv.get(prefix, recurse=True)
+    _index, items = client.kv.get(prefix, recurse=True)
     try:
         return [_entry(item) for item in items or []]
     except (LookupError, TypeError, ValueError) as error:
-        raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no KV entries.") from error
-
-
-def put(client: Client, key: str, value: bytes, cas: int | None = None) -> bool:
-    """Write the key; with `cas` only while its modify index is that, or with 0 only a new one. True if written."""
-    return bool(client.kv.put(key, value, cas=cas))
+        raise Garbled.sent(client.address.url, _("no KV entries")) from error
 
 
 def _entry(item: dict[str, Any]) -> Entry:

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..messages import Message, _
 from .client import Client
 from .errors import Garbled, Missing, Unreachable
 
@@ -17,21 +18,21 @@ MAINTENANCE = "_service_maintenance:"
 
 def _parsed(response: Any) -> Any:
     if response.code == 404:
-        raise Missing(response.body or "not found")
+        raise Missing(Message.of(response.body or "not found"))
     return json.loads(response.body)
 
 
 def _object(client: Client, path: str) -> dict[str, Any]:
     found = client.http.get(_parsed, path)
     if not isinstance(found, dict):
-        raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no object.")
+        raise Garbled.sent(client.address.url, _("no object"))
     return found
 
 
 def _list(client: Client, path: str) -> list[dict[str, Any]]:
     found = client.http.get(_parsed, path)
     if not isinstance(found, list):
-        raise Garbled(f"What listens at {client.address.url} is not a Consul agent: it sent no list.")
+        raise Garbled.sent(client.address.url, _("no list"))
     return found
 
 
@@ -40,8 +41,9 @@ def _write(client: Client, path: str, data: str = "") -> None:
 
     def done(response: Any) -> None:
         if response.code != 200:
-            said = " ".join(response.body[:200].split()) or "nothing"
-            raise Garbled(f"What listens at {client.address.url} did not take a write: {response.code}, {said}.")
+            reason = " ".join(response.body[:200].split()) or "nothing"
+            answer = {"url": client.address.url, "status": response.code, "reason": reason}
+            raise Garbled(_("What listens at %(url)s did not accept a write: %(status)s, %(reason)s.", **answer))
 
     client.http.put(done, path, data=data)
 
@@ -76,7 +78,7 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
 
     def entry(response: Any) -> AgentEntry | None:
         if response.code == 503 and not response.body.startswith("{"):
-            raise Unreachable(f"Consul at {client.address.url} answered 503: {response.body[:200].strip()}.")
+            raise Unreachable.answered(client.address.url, 503, response.body[:200].strip())
         found = json.loads(response.body)
         if response.code == 404 and found["Service"] is None:
             return None

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ..messages import _
 from .client import Client
 from .errors import Refused
 
@@ -54,13 +55,14 @@ def size(operations: list[Operation]) -> int:
 def commit(client: Client, operations: list[Operation]) -> Outcome:
     """Make all of the writes, or none. Raises `ConsulError`; after an `Unreachable` they may have been made."""
     if len(operations) > MAX_OPERATIONS or size(operations) > MAX_BYTES:
-        raise Refused(f"A transaction holds at most {MAX_OPERATIONS} operations and {MAX_BYTES} bytes.")
+        limits = {"count": MAX_OPERATIONS, "bytes": MAX_BYTES}
+        raise Refused(_("A transaction has at most %(count)s operations and %(bytes)s bytes.", **limits))
     found: Outcome = client.http.put(_outcome, "/v1/txn", data=json.dumps(operations))
     return found
 
 
 def _outcome(response: Any) -> Outcome:
-    said = json.loads(response.body)
+    answer = json.loads(response.body)
     if response.code == 409:
-        return Outcome(None, tuple(Failure(error["OpIndex"], error["What"]) for error in said["Errors"]))
-    return Outcome(max(result["KV"]["ModifyIndex"] for result in said["Results"] if "KV" in result))
+        return Outcome(None, tuple(Failure(error["OpIndex"], error["What"]) for error in answer["Errors"]))
+    return Outcome(max(result["KV"]["ModifyIndex"] for result in answer["Results"] if "KV" in result))

@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client
+from ..messages import Message, _
 from .publisher import GONE_SECONDS
 from .worker import Worker, parsed, prefix, timestamp
 
-_SEVERITY = "passing warning critical"  # the worse, the later
+# What Consul says of a check, from good to bad.
+PASSING, WARNING, CRITICAL = _("passing"), _("warning"), _("critical")
+_SEVERITY = {PASSING: 0, WARNING: 1, CRITICAL: 2}
+BEHIND = _("behind")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _workers(client: Client, config_key: str, stored_index: int | None) -> dict[
 def _judged(worker: Worker, stored_index: int | None) -> Worker:
     if worker.state != "current" or stored_index is None or worker.index == stored_index:
         return worker
-    return replace(worker, state="behind", reason=f"Consul holds ModifyIndex {stored_index}")
+    return replace(worker, state=BEHIND, reason=_("Consul has ModifyIndex %(index)s", index=stored_index))
 
 
 def _instance(name: str, workers: list[Worker], health: str | None) -> Instance:
@@ -93,6 +97,6 @@ def _health(client: Client, service: str) -> dict[str, str]:
     """The worst check of each instance and of the node it is on, as Consul counts them: both keep visitors away."""
     found: dict[str, str] = {}
     for entry in services.health_instances(client, service):
-        statuses = (str(check.get("Status")) for check in entry.get("Checks") or ())
-        found[str(entry.get("Service", {}).get("ID"))] = max("passing", *statuses, key=_SEVERITY.find)
+        statuses = (Message(str(check.get("Status"))) for check in entry.get("Checks") or ())
+        found[str(entry.get("Service", {}).get("ID"))] = max(PASSING, *statuses, key=lambda s: _SEVERITY.get(s, -1))
     return found

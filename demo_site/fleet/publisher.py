@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from ..consul_agent import kv, sessions
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied, Refused
+from ..messages import Message, _, joined, unforeseen
 from .worker import Worker
 
 TTL_SECONDS = sessions.LEAST_TTL_SECONDS
@@ -38,7 +39,7 @@ class Publisher:
     """
 
     def __init__(self, describe: Callable[[], Worker], open_client: Callable[[Timeouts], Client], key: str) -> None:
-        self.trouble: str | None = "not published yet"
+        self.trouble: Message | None = _("not published yet")
         self._describe, self._open_client, self._key = describe, open_client, key
         self._changed, self._stepping, self._left = threading.Event(), threading.Lock(), False
         self._kind: type | None = None
@@ -83,7 +84,7 @@ class Publisher:
                     pause = next(steps)
                 except Exception as error:
                     logger.exception("Publishing this worker as %s failed and starts again", self._key)
-                    self.trouble, pause, steps = f"failed: {type(error).__name__}", DENIED_SECONDS, self.steps()
+                    self.trouble, pause, steps = unforeseen(error), DENIED_SECONDS, self.steps()
             self._wait(pause)
 
     def _wait(self, pause: float) -> None:
@@ -114,23 +115,26 @@ class Publisher:
 
     def _is_held(self, client: Client) -> bool:
         """Whether the key is still there; somebody may have deleted it."""
-        _, entry = kv.query(client, self._key)
+        _index, entry = kv.query(client, self._key)
         return entry is not None and entry.session == self._session
 
     def _write(self, client: Client, worker: Worker) -> None:
         if not sessions.acquire(client, self._key, worker.as_json(), self._session or ""):
             # One that was killed and had the same pid, as in a container: its session ends soon.
-            raise Refused(f"Another process holds the key `{self._key}`; it is this worker's when that one is gone.")
+            raise Refused(
+                _("Another process holds the key `%(key)s`; it is this worker's when that one is gone.", key=self._key)
+            )
         self._published, self._wrote_at = worker, time.monotonic()
 
     def _note(self, error: ConsulError | None) -> None:
         """Keep the trouble for the admin; log where it begins and ends, not what stays the same."""
         kind, self._kind = self._kind, type(error) if error else None
-        self.trouble = None if error is None else str(error)
+        self.trouble = error.message if error else None
         if isinstance(error, Denied):
-            self.trouble = (
-                f"{error} The token needs `session:write` on the agent's node and `key:write` on `{self._key}`."
+            needs = _(
+                "The token needs `session:write` on the agent's node and `key:write` on `%(key)s`.", key=self._key
             )
+            self.trouble = joined([error.message, needs], " ")
         if error and kind is not self._kind:
             logger.warning("This worker is not published: %s", self.trouble)
         elif error is None and kind is not None:

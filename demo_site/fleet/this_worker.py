@@ -6,9 +6,9 @@ import threading
 from datetime import UTC, datetime
 
 from ..config.live import Live
-from ..consul_agent.client import Client
 from ..environment import Environment
 from ..instance import worker_count
+from ..messages import Message, _
 from ..registration import membership
 from ..registration.definition import DefinitionInvalid, define
 from .publisher import Publisher
@@ -16,7 +16,7 @@ from .worker import Worker, key, timestamp
 
 _publisher: Publisher | None = None
 _port: int | None = None
-_off = "this process serves no requests"
+_off = _("this process serves no requests")
 
 
 def publish(live: Live, port: int | None = None) -> None:
@@ -28,26 +28,26 @@ def publish(live: Live, port: int | None = None) -> None:
     global _publisher, _port, _off
     _port = port
     environment = live.start.environment
-    if live.in_force.loaded.kind == "file" and not environment.get("CONSUL_REGISTER"):
-        _off = "this worker runs on a file and uses no Consul (CONSUL_REGISTER would)"
+    if live.in_force.revision.kind == "file" and not environment.get("CONSUL_REGISTER"):
+        _off = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
         return
     try:
         instance = service_id(environment)
     except DefinitionInvalid as error:
-        _off = f"this instance has no usable id: {error}"
+        _off = _("this instance has no usable id: %(reason)s", reason=error.message)
         return
     started_at = timestamp(datetime.now(UTC))
     _publisher = Publisher(
         lambda: _describe(live, instance, started_at),
-        lambda timeouts: Client(live.start.address, timeouts),
-        key(environment["DEMO_CONFIG_KEY"], instance, os.getpid()),
+        live.start.open_client,
+        key(live.start.key, instance, os.getpid()),
     )
-    live.listeners.append(_publisher.change)
+    live.transitions.listeners.append(_publisher.change)
     threading.Thread(target=_publisher.run, name="fleet-publisher", daemon=True).start()
     atexit.register(_publisher.leave)
 
 
-def trouble() -> str | None:
+def trouble() -> Message | None:
     """Why this worker is not published, for people; None while it is."""
     return _publisher.trouble if _publisher else _off
 
@@ -66,7 +66,7 @@ def _describe(live: Live, instance: str, started_at: str) -> Worker:
         instance=instance,
         pid=os.getpid(),
         started_at=started_at,
-        index=live.in_force.loaded.index,
+        index=live.in_force.revision.index,
         state=status.state,
         reason=status.reason,
         workers=worker_count.workers(),

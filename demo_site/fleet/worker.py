@@ -1,12 +1,14 @@
-"""What one worker says of itself, and the key in Consul KV where it says it."""
+"""What one worker publishes of itself, and the key in Consul KV where it does."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ..messages import Message, _
+
+UNREADABLE = _("unreadable")
 _LONGEST_REASON = 500  # characters: a bad document has a reason per fault, and every worker stores and shows it
-_UNREADABLE = "its key does not hold what a worker publishes"
 _FLEET_MEMBERS = ("instance", "pid", "index", "state", "reason", "started_at", "seen_at")
 
 
@@ -15,7 +17,7 @@ class Worker:
     """One serving process. `state`, `index` and `reason` are as `/readyz` has them; times are ISO 8601 in UTC.
 
     `workers` is how many the instance should have, as far as this one knows, and `registers` whether it keeps itself
-    registered. `state` is "unreadable" where the key holds something else than a worker's own words.
+    registered. `state` is "unreadable" where the key has something else than what a worker publishes.
     """
 
     instance: str
@@ -39,9 +41,11 @@ class Worker:
         return {name: members[name] for name in _FLEET_MEMBERS}
 
     def as_json(self) -> bytes:
-        """The value of the worker's key."""
-        reason = self.reason and self.reason[:_LONGEST_REASON]
-        return json.dumps(asdict(replace(self, reason=reason)), ensure_ascii=False).encode()
+        """The value of the worker's key: beside the reason the message that it is, for the reader's language."""
+        members = asdict(self) | {"reason": self.reason and self.reason[:_LONGEST_REASON]}
+        if isinstance(self.reason, Message):
+            members["reason_message"] = self.reason.as_json()
+        return json.dumps(members, ensure_ascii=False).encode()
 
 
 def prefix(config_key: str) -> str:
@@ -58,30 +62,44 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
     """The worker that `value` describes; `name` is its key below the prefix, and None comes of one that is no worker's.
 
     `alive_at` is when it is known to have lived, if that is later than it says itself. Tolerant, because versions of
-    the site that run side by side may differ in what they say.
+    the site that run side by side may differ in what they publish.
     """
-    instance, _, pid = name.rpartition("/")
+    instance, _slash, pid = name.rpartition("/")
     if not instance or not (pid.isascii() and pid.isdigit()):
         return None
     try:
         return _from_members(instance, int(pid), json.loads(value.decode()), alive_at)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return Worker(instance, int(pid), "", None, "unreadable", _UNREADABLE, 0, alive_at)
+        reason = _("its key does not have what a worker publishes")
+        return Worker(instance, int(pid), "", None, UNREADABLE, reason, 0, alive_at)
 
 
-def _from_members(instance: str, pid: int, said: dict[str, Any], alive_at: str) -> Worker:
-    index, reason = said.get("index"), said.get("reason")
+def _from_members(instance: str, pid: int, members: dict[str, Any], alive_at: str) -> Worker:
+    index = members.get("index")
     return Worker(
         instance=instance,
         pid=pid,
-        started_at=str(said["started_at"]),
+        started_at=str(members["started_at"]),
         index=None if index is None else int(index),
-        state=str(said["state"]),
-        reason=None if reason is None else str(reason)[:_LONGEST_REASON],
-        workers=int(said.get("workers") or 0),
-        seen_at=max(str(said["seen_at"]), alive_at),
-        registers=bool(said.get("registers")),
+        state=Message(str(members["state"])),
+        reason=_reason(members),
+        workers=int(members.get("workers") or 0),
+        seen_at=max(str(members["seen_at"]), alive_at),
+        registers=bool(members.get("registers")),
     )
+
+
+def _reason(members: dict[str, Any]) -> str | None:
+    """The reason as a message, where the worker has published the message whose text it is; else the text."""
+    reason = members.get("reason")
+    if reason is None:
+        return None
+    text = str(reason)[:_LONGEST_REASON]
+    try:
+        message = Message.from_json(members.get("reason_message"))
+    except (ValueError, KeyError):
+        return text
+    return message if message[:_LONGEST_REASON] == text else text
 
 
 def timestamp(moment: datetime) -> str:

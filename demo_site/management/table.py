@@ -18,6 +18,10 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, list):
+        value = "\n".join(map(str, value))
     text = "-" if value is None or value == "" else str(value)
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 

@@ -58,10 +58,9 @@ _FAMILIES: tuple[Any, ...] = (
 
 def publish(live: Any) -> None:
     """Tell the state of this process's configuration; to be called when it may have changed."""
-    loaded, status = live.in_force.loaded, live.status
-    INDEX.set(loaded.index or 0)
-    LOADED_AT.set(loaded.loaded_at.timestamp())
-    CONTACT_AT.set(live.last_contact.timestamp() if live.last_contact else 0)
+    revision, status = live.in_force.revision, live.status
+    INDEX.set(revision.index or 0)
+    LOADED_AT.set(revision.loaded_at.timestamp())
     for state, gauge in WORKERS_IN_STATE.items():
         gauge.set(state == status.state)
 

@@ -54,11 +54,11 @@ def redis_state(in_force: InForce) -> dict[str, Any]:
 
 def config_state(live: Live, in_force: InForce) -> dict[str, Any]:
     """The state of the configuration in force, as `/readyz` shows it."""
-    status, loaded_at = live.status, in_force.loaded.loaded_at
+    status, loaded_at = live.status, in_force.revision.loaded_at
     rejected = status.rejected
     return {
         "state": status.state,
-        "index": in_force.loaded.index,
+        "index": in_force.revision.index,
         "loaded_at": loaded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "age_seconds": round((datetime.now(UTC) - loaded_at).total_seconds(), 3),
         "reason": status.explanation,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ..document.parsing import RedisConfig
+from ..document.model import Document, RedisConfig
+from ..messages import Message, _
 
 # Seconds. Together they keep the promise of a 503 within a second: only one of them can run out in one request.
 CONNECT_TIMEOUT = 0.3
@@ -28,3 +29,10 @@ def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:
             **options,
         },
     }
+
+
+def place(document: Document) -> Message:
+    """For people: where the Redis is that the document names."""
+    config = document.redis_config
+    where = f"{config.redis_host}:{config.redis_port}"
+    return _("%(place)s, database %(database)s", place=where, database=config.redis_db)

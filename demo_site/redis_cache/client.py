@@ -6,7 +6,7 @@ from django_redis.client import DefaultClient
 from django_redis.pool import ConnectionFactory as DjangoRedisConnectionFactory
 from redis import Redis
 
-from ..document.parsing import RedisConfig
+from ..document.model import RedisConfig
 from . import cache_entry
 
 

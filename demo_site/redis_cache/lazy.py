@@ -3,7 +3,7 @@
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..document.parsing import RedisConfig
+from ..document.model import RedisConfig
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -1,21 +1,28 @@
-"""Whether the Redis that a document names can be used, told by field."""
+"""Whether the Redis that a document names can be used."""
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from ..document.model import RedisConfig
+from ..document.parsing import Fault
+from ..messages import _
 from .lazy import LazyClient
 
 
-def faults(client: LazyClient) -> list[str]:
-    """PING with the document's own credentials and database. Empty when it answers; else why not, by path."""
-    config = client.config
-    place = f"the Redis at {config.redis_host}:{config.redis_port}"
+def faults(config: RedisConfig) -> list[Fault]:
+    """PING with the document's own credentials and database. Empty when it answers; else why not, by member."""
+    place = f"{config.redis_host}:{config.redis_port}"
+    client = LazyClient(config)
     try:
         client.get().ping()
     except AuthenticationError as error:
-        return [f"redis_config.redis_password: {place} refuses it ({error})"]
+        return [Fault("redis_password", _("the Redis at %(place)s refuses it (%(reason)s)", place=place, reason=error))]
     except ResponseError as error:
-        member = "redis_config.redis_db" if "DB index" in str(error) else "redis_config"
-        return [f"{member}: {place} answers {error}"]
+        member = "redis_db" if "DB index" in str(error) else ""
+        return [Fault(member, _("the Redis at %(place)s answers %(reason)s", place=place, reason=error))]
     except (RedisError, OSError, ValueError) as error:  # ValueError: an address that no system call takes
-        return [f"redis_config.redis_host: {place} does not answer ({error})"]
+        return [
+            Fault("redis_host", _("the Redis at %(place)s does not answer (%(reason)s)", place=place, reason=error))
+        ]
+    finally:
+        client.retire()
     return []

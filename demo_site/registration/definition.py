@@ -4,7 +4,7 @@ import ipaddress
 import platform
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from .. import __version__
 from ..consul_agent.durations import seconds
 from ..environment import Environment
 from ..instance.listeners import Bound, bound
+from ..messages import Message, _, joined
 
 LEAST_INTERVAL_SECONDS = 1  # the keeper looks twice in an interval
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
@@ -25,9 +26,10 @@ _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 class DefinitionInvalid(ValueError):
     """The service cannot be registered like this; `faults` lists every reason."""
 
-    def __init__(self, faults: list[str]) -> None:
+    def __init__(self, faults: list[Message]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(faults))
+        self.message = joined(faults, "\n")
+        super().__init__(self.message)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def define(environment: Environment, **options: Any) -> ServiceDefinition:
         interval=given.pop("interval", environment["SERVICE_CHECK_INTERVAL"]),
         **given,
     )
-    faults = [fault for fault in _faults(definition) if fault]
+    faults = list(_faults(definition))
     if faults:
         raise DefinitionInvalid(faults)
     return definition
@@ -140,59 +142,78 @@ def versions() -> dict[str, str]:
     return {"version": __version__, "python": platform.python_version(), "django": django.get_version()}
 
 
-def _faults(definition: ServiceDefinition) -> list[str]:
-    return [
-        _unless(re.fullmatch(_LABEL, definition.name), "name", "must be a DNS label (RFC 1123: letters, digits, -)"),
-        _unless(
-            re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}", definition.id),
-            "id",
-            "must be one path segment of plain text (letters, digits and . _ : -)",
-        ),
-        _address_fault(definition.address),
-        _unless(1 <= definition.port <= 65535, "port", "must be 1 to 65535"),
-        _unless(all(t and t.isprintable() and len(t) <= 255 for t in definition.tags), "tag", "must be printable"),
-        *(_meta_fault(key, value) for key, value in definition.meta.items()),
-        _unless(definition.check in ("http", "ttl"), "check", "must be http or ttl"),
-        _unless(not definition.check_url or _is_http_url(definition.check_url), "check-url", "must be an http URL"),
-        _duration_fault("interval", definition.interval, LEAST_INTERVAL_SECONDS),
-        _duration_fault("timeout", definition.timeout),
-        _duration_fault("deregister-after", definition.deregister_after),
-    ]
+def _faults(definition: ServiceDefinition) -> Iterator[Message]:
+    checks: tuple[tuple[str, Any, Callable[[Any], Message | None]], ...] = (
+        ("name", definition.name, _name_problem),
+        ("id", definition.id, _id_problem),
+        ("address", definition.address, _address_problem),
+        ("port", definition.port, _port_problem),
+        *(("tag", tag, _tag_problem) for tag in definition.tags),
+        *((f"meta {key[:128]!r}", (key, value), _meta_problem) for key, value in definition.meta.items()),
+        ("check", definition.check, _check_problem),
+        ("check-url", definition.check_url, _url_problem),
+        ("interval", definition.interval, lambda text: _duration_problem(text, LEAST_INTERVAL_SECONDS)),
+        ("timeout", definition.timeout, _duration_problem),
+        ("deregister-after", definition.deregister_after, _duration_problem),
+    )
+    for what, value, check in checks:
+        if problem := check(value):
+            yield _("%(what)s: %(problem)s", what=what, problem=problem)
 
 
-def _unless(good: object, what: str, problem: str) -> str:
-    return "" if good else f"{what}: {problem}"
+def _name_problem(name: str) -> Message | None:
+    return None if re.fullmatch(_LABEL, name) else _("must be a DNS label (RFC 1123: letters, digits, -)")
 
 
-def _address_fault(address: str) -> str:
+def _id_problem(service_id: str) -> Message | None:
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}", service_id):
+        return None
+    return _("must be one path segment of plain text (letters, digits and . _ : -)")
+
+
+def _address_problem(address: str) -> Message | None:
     try:
         wildcard = ipaddress.ip_address(address).is_unspecified
-        return "address: must be one that others can reach, not a wildcard" if wildcard else ""
+        return _("must be one that others can reach, not a wildcard") if wildcard else None
     except ValueError:
         host = re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", address) and len(address) <= 253
-        return "" if host else "address: must be an IP address or a host name"
+        return None if host else _("must be an IP address or a host name")
 
 
-def _meta_fault(key: str, value: str) -> str:
+def _port_problem(port: int) -> Message | None:
+    return None if 1 <= port <= 65535 else _("must be 1 to 65535")
+
+
+def _tag_problem(tag: str) -> Message | None:
+    return None if tag and tag.isprintable() and len(tag) <= 255 else _("must be printable")
+
+
+def _meta_problem(pair: tuple[str, str]) -> Message | None:
     """https://developer.hashicorp.com/consul/docs/services/configuration/services-configuration-reference#meta"""
-    good = re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key) and len(value) <= 512 and value.isprintable()
-    return _unless(
-        good, f"meta {key[:128]!r}", "must be letters, digits, - and _, with a value of at most 512 characters"
-    )
+    key, value = pair
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key) and len(value) <= 512 and value.isprintable():
+        return None
+    return _("must be letters, digits, - and _, with a value of at most 512 characters")
 
 
-def _is_http_url(text: str) -> bool:
+def _check_problem(check: str) -> Message | None:
+    return None if check in ("http", "ttl") else _("must be http or ttl")
+
+
+def _url_problem(text: str) -> Message | None:
     try:
         url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
+        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
     except ValueError:
-        return False
+        good = False
+    return None if good or not text else _("must be an http URL")
 
 
-def _duration_fault(what: str, duration: str, least: float = 0) -> str:
+def _duration_problem(text: str, least: float = 0) -> Message | None:
     try:
-        if least:
-            return _unless(seconds(duration) >= least, what, f"must be at least {least:g}s")
-        return _unless(seconds(duration) > 0, what, "must be more than nothing")
+        length = seconds(text)
     except ValueError as error:
-        return f"{what}: {error}"
+        return Message.of(error.args[0])
+    if length < least:
+        return _("must be at least %(least)s", least=f"{least:g}s")
+    return None if length else _("must be more than zero")

@@ -11,6 +11,7 @@ from ..consul_agent import services
 from ..consul_agent.client import Client
 from ..consul_agent.durations import seconds
 from ..consul_agent.errors import ConsulError, Missing
+from ..messages import _
 from .definition import ServiceDefinition
 from .register import in_catalog, repair
 from .self_check import Verdict, ask
@@ -114,8 +115,11 @@ class Keeper:
         """An agent takes an entry even where its own token does not let it reach the catalog."""
         if not in_catalog(self._client, self._definition, bound=0.0):
             raise Missing(
-                "the agent has it, but the catalog does not show it, so nobody will find it. With ACLs on, the agent's "
-                "own token needs `node:write` and `service:write`, and this one `node:read` and `service:write`."
+                _(
+                    "The agent has it, but the catalog does not show it, so nobody will find it. With ACLs on, the "
+                    "agent's own token needs `node:write` and `service:write`, and this one `node:read` and "
+                    "`service:write`."
+                )
             )
         self._unverified = False
 

@@ -14,10 +14,12 @@ from typing import Any
 from django.conf import settings
 
 from ..consul_agent import services
-from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.client import Timeouts
 from ..consul_agent.errors import ConsulError
 from ..instance import listeners, memory
 from ..instance.latch import Latch
+from ..messages import _
+from .address import reachable_address
 from .definition import DEFAULT_ADDRESS, DefinitionInvalid, ServiceDefinition, address_is_open, define
 from .keep import Keeper
 
@@ -60,7 +62,7 @@ class Membership:
     def leave_at_last(self) -> None:
         """After the workers: whatever ended them, the entry goes, unless it is gone or another master's."""
         if not self._memory.data[_KEEPER] and not self._is_one_of_two():
-            client = Client(settings.CONFIGURATION.start.address, _QUICK)
+            client = settings.CONFIGURATION.start.open_client(_QUICK)
             try:
                 services.deregister(client, _definition().id)
             except (ConsulError, DefinitionInvalid) as error:
@@ -115,9 +117,9 @@ class Membership:
 
 def _keeper() -> Keeper:
     start, where = settings.CONFIGURATION.start, listeners.bound()
-    client = Client(start.address)
+    client = start.open_client()
     if where and address_is_open(start.environment):
-        return Keeper(client, _definition(), where.local_url, lambda client: listeners.reachable_address(client, where))
+        return Keeper(client, _definition(), where.local_url, lambda client: reachable_address(client, where))
     return Keeper(client, _definition(), where.local_url if where else "")
 
 
@@ -131,7 +133,7 @@ def _require_place(is_known: bool) -> None:
     """Without a TCP socket there is no default for where others reach the instance."""
     environment = settings.ENVIRONMENT
     if not is_known and not (environment["SERVICE_ADDRESS"] and environment["SERVICE_PORT"]):
-        raise DefinitionInvalid(["address: gunicorn listens on no TCP port; set SERVICE_ADDRESS and SERVICE_PORT"])
+        raise DefinitionInvalid([_("address: gunicorn listens on no TCP port; set SERVICE_ADDRESS and SERVICE_PORT")])
 
 
 _membership: Membership | None = None

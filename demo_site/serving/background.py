@@ -1,7 +1,13 @@
 """What runs in every process that serves requests, beside the requests."""
 
+import threading
+
 from django.conf import settings
 
+from .. import metrics
+from ..config import watcher
+from ..config.follower import Follower
+from ..config.live import Live
 from ..fleet import this_worker
 
 
@@ -10,5 +16,11 @@ def start(port: int | None = None) -> None:
 
     gunicorn's workers know where they listen; runserver gives the `port`.
     """
-    settings.CONFIGURATION.follow()
-    this_worker.publish(settings.CONFIGURATION, port)
+    live: Live = settings.CONFIGURATION
+    live.serve()
+    metrics.publish(live)
+    if live.in_force.revision.kind != "file":
+        follower, start = Follower(live), live.start
+        arguments = (follower, lambda on_answer: start.open_client(watcher.TIMEOUTS, on_answer=on_answer), start.key)
+        threading.Thread(target=watcher.run, args=arguments, name="configuration-watch", daemon=True).start()
+    this_worker.publish(live, port)

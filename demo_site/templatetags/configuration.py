@@ -14,15 +14,25 @@ from django.utils.translation import get_language, gettext
 
 from ..fleet.instances import Instance
 from ..fleet.worker import Worker
-from ..wording import localized
+from ..messages import translated
 
 register = template.Library()
 
 
 @register.filter
 def words(value: Any) -> Any:
-    """A sentence of ours in the visitor's language; whatever else as it is."""
-    return localized(value) if isinstance(value, str) else value
+    """A message in the visitor's language; whatever else as it is."""
+    return translated(value, gettext)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A setting's value as text: true or false as JSON has them, a list as lines; a message as `words` has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
+    return str(translated(value, gettext))
 
 
 @register.filter

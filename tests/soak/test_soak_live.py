@@ -390,6 +390,6 @@ def test_memory_after_1000_swaps(fleet, report):
 
 
 def test_2000_killed_writers_of_the_handover(report):
-    counts = printed_by("tests.support.handover_storm", 2000, bound=600)
+    counts = printed_by("tests.support.shared_storm", 2000, bound=600)
     report("2,000 writers of the handover killed: values torn; lost", f"{counts['torn']}; {counts['lost']}", "0; 0")
     assert (counts["torn"], counts["lost"]) == (0, 0)

@@ -1,12 +1,14 @@
 """The watch in the test's own process, to be stepped with `next()`: short time-outs, and every step timed."""
 
 import time
+from functools import partial
 
+from demo_site.config.follower import Follower
 from demo_site.config.live import Live
 from demo_site.config.source import Start, load
 from demo_site.config.watcher import watch
 from demo_site.consul_agent.address import AgentAddress
-from demo_site.consul_agent.client import Client, Timeouts
+from demo_site.consul_agent.client import Timeouts
 from demo_site.environment import Environment
 
 QUICK = Timeouts(connect=0.5, read=0.5)
@@ -24,7 +26,9 @@ class Following:
     def __init__(self, consul, key, wait=1, **variables):
         variables = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": key, **variables}
         self.live = Live(start_from(variables))
-        self._steps = watch(self.live, lambda on_answer: Client(self.live.start.address, QUICK, on_answer), key, wait)
+        self.follower = Follower(self.live)
+        open_client = partial(self.live.start.open_client, QUICK)
+        self._steps = watch(self.follower, lambda on_answer: open_client(on_answer=on_answer), key, wait)
         self.pause = self.seconds = None
 
     def step(self, times=1):
@@ -41,7 +45,7 @@ class Following:
 
     @property
     def message(self):
-        return self.live.in_force.show_message
+        return self.live.in_force.document.show_message
 
     @property
     def redis_port(self):

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ...consul_agent import services
-from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError, Denied
 from ...registration.definition import DefinitionInvalid, define
 from ..errors import command_error
@@ -23,7 +22,7 @@ class Command(BaseCommand):
         start = settings.CONFIGURATION.start
         try:
             service_id = define(start.environment, id=options["id"]).id
-            found = services.deregister(Client(start.address), service_id)
+            found = services.deregister(start.open_client(), service_id)
         except DefinitionInvalid as error:
             raise CommandError(str(error), returncode=os.EX_CONFIG) from None
         except Denied as error:

@@ -51,12 +51,12 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         definition = self._definition(options)
-        address = settings.CONFIGURATION.start.address
+        client = settings.CONFIGURATION.start.open_client()
         try:
             if options["keep"]:
-                self._keep(definition)
+                self._keep(client, definition)
             else:
-                self._register(Client(address), definition)
+                self._register(client, definition)
         except Denied as error:
             raise command_error(error, f"The token needs `service:write` on {definition.name}.") from error
         except ConsulError as error:
@@ -86,15 +86,14 @@ class Command(BaseCommand):
         place = f"{definition.name} as {definition.id} at {definition.address}:{definition.port}"
         self.stdout.write(f"{place}: {outcome.value}; agent and catalog show it.")
 
-    def _keep(self, definition: ServiceDefinition) -> None:
+    def _keep(self, client: Client, definition: ServiceDefinition) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         logging.getLogger("demo_site").setLevel(logging.INFO)
-        address = settings.CONFIGURATION.start.address
-        keeper = Keeper(Client(address), definition)
+        keeper = Keeper(client, definition)
         for pause in keeper.steps():
             if stop.wait(pause):
                 break
-        if services.deregister(Client(address), definition.id):
+        if services.deregister(client, definition.id):
             self.stdout.write(f"{definition.id}: deregistered.")

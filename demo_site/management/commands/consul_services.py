@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from ...consul_agent import services
 from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError, Denied, Missing
+from ...messages import _
 from ..errors import command_error
 from ..table import table
 
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=("table", "json"), default="table")
 
     def handle(self, **options: Any) -> None:
-        client = Client(settings.CONFIGURATION.start.address)
+        client = settings.CONFIGURATION.start.open_client()
         try:
             rows = _instances(client, options["name"]) if options["name"] else _services(client)
         except Denied as error:
@@ -46,7 +47,7 @@ def _services(client: Client) -> list[dict[str, Any]]:
 def _instances(client: Client, name: str) -> list[dict[str, Any]]:
     found = services.health_instances(client, name)
     if not found:
-        raise Missing(f"The catalog has no service {name}, or the token may not see it.")
+        raise Missing(_("The catalog has no service %(name)s, or the token may not see it.", name=name))
     return sorted((_instance(entry) for entry in found), key=lambda row: str(row["id"]))
 
 

@@ -1,17 +1,19 @@
 import json
 from argparse import ArgumentParser
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from ...config.status import running_on
+from ...config.status import initial
 from ...consul_agent import kv
-from ...consul_agent.client import Client, Timeouts
+from ...consul_agent.client import Timeouts
 from ...consul_agent.errors import ConsulError
 from ...fleet.instances import Instance, overview
 from ...fleet.worker import prefix
+from ...messages import Message, _, joined
 from ...monitoring import effective
 from ..errors import command_error
 from ..table import table
@@ -40,40 +42,43 @@ def _json(rows: list[dict[str, Any]]) -> str:
     return json.dumps(rows, ensure_ascii=False, indent=2)
 
 
-def _state() -> str | None:
+def _state() -> Message | None:
     """What is known of the document here, where nothing follows it; None where it could not be loaded."""
     live = settings.CONFIGURATION
     if live.start.error:
         return None
-    value = live.in_force.loaded
-    if value.kind != "consul":
-        return "file" if value.kind == "file" else f"snapshot: {running_on(value)}"
-    return f"valid, as Consul holds it now; its Redis was not asked{_workers(value.index)}"
+    revision = live.in_force.revision
+    if revision.kind != "consul":
+        return initial(revision).message
+    known = _("valid, as Consul has it now; its Redis was not asked")
+    workers = _workers(revision.index)
+    return joined([known, _("workers: %(workers)s", workers=workers)]) if workers else known
 
 
 def _workers(stored_index: int | None) -> str:
     """What the workers run, in a few words; nothing while that cannot be read, because the rows matter more."""
-    start = settings.CONFIGURATION.start
-    environment, client = start.environment, Client(start.address, Timeouts(connect=0.5, read=1.0))
     try:
-        instances = overview(client, environment["DEMO_CONFIG_KEY"], environment["SERVICE_NAME"], stored_index)
+        instances = _overview(Timeouts(connect=0.5, read=1.0), stored_index)
     except ConsulError:
         return ""
-    finally:
-        client.close()
     counts = Counter((worker.state, worker.index) for instance in instances for worker in instance.workers)
-    said = [f"{count} {state} with ModifyIndex {index}" for (state, index), count in counts.items()]
-    return f"; workers: {', '.join(said)}" if said else ""
+    return ", ".join(f"{count} {state} with ModifyIndex {index}" for (state, index), count in counts.items())
 
 
 def _instances() -> list[Instance]:
     start = settings.CONFIGURATION.start
-    client, key = Client(start.address), start.environment["DEMO_CONFIG_KEY"]
     try:
-        _index, stored = kv.query(client, key)
-        return overview(client, key, start.environment["SERVICE_NAME"], stored.modify_index if stored else None)
+        with closing(start.open_client()) as client:
+            _index, stored = kv.query(client, start.key)
+        return _overview(Timeouts(), stored.modify_index if stored else None)
     except ConsulError as error:
         raise command_error(error) from error
+
+
+def _overview(timeouts: Timeouts, stored_index: int | None) -> list[Instance]:
+    start = settings.CONFIGURATION.start
+    with closing(start.open_client(timeouts)) as client:
+        return overview(client, start.key, start.environment["SERVICE_NAME"], stored_index)
 
 
 def _fleet_table(rows: list[dict[str, Any]], instances: list[Instance]) -> str:
@@ -85,10 +90,10 @@ def _fleet_table(rows: list[dict[str, Any]], instances: list[Instance]) -> str:
 
 
 def _none() -> str:
-    where = prefix(settings.CONFIGURATION.start.environment["DEMO_CONFIG_KEY"])
+    where = prefix(settings.CONFIGURATION.start.key)
     return (
         "No worker has published itself, or this token may not read it (`key:read`).\n"
-        f"A worker needs `session:write` and `key:write` on `{where}`; without, its log says so."
+        f"A worker needs `session:write` and `key:write` on `{where}`; if it lacks one, its log says so."
     )
 
 

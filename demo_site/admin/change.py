@@ -1,0 +1,236 @@
+"""Changing the configuration: what the pages to edit it and to go back in its history share.
+
+A change is proposed, checked against what is stored, shown, and saved with everything that belongs to it: Django's log,
+the history in Consul, the compare-and-set.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django import db
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from ..config import changes, history, masking, repository
+from ..config.live import Live
+from ..config.masking import Difference, Masker, Settings, Shown
+from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.errors import ConsulError, Denied
+from ..document.model import Document
+from ..messages import Message, _, translated
+from ..models import EffectiveConfiguration
+from .forms import CommentForm
+
+TIMEOUTS = Timeouts(connect=1.0, read=3.0)
+
+logger = logging.getLogger(__name__)
+
+
+class Unlogged(Exception):
+    """Django's log did not take the entry; nothing was saved."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that was validated and shown: what is saved, and what people see of it."""
+
+    id: str
+    raw: bytes = field(repr=False)
+    replaced_index: int
+    replaced: Settings | None
+    differences: Sequence[Difference]
+    comment: str
+    kind: str
+    masker: Masker
+
+    @property
+    def shown_comment(self) -> str:
+        """The comment, should it contain a secret, without it."""
+        return str(self.masker.clean(self.comment))
+
+
+class ChangePage:
+    """One request for a page that changes the configuration. `data` is what was typed, None until something was.
+
+    A subclass says what is proposed (`proceed`), and how its page looks (`page`).
+    """
+
+    kind: str  # as the history and the log name the change
+    saved_text: Message
+
+    def __init__(self, request: HttpRequest, context: dict[str, Any]) -> None:
+        self.request, self.context = request, context
+        self.live: Live = settings.CONFIGURATION
+        self.start = self.live.start
+        self.data: dict[str, str] | None = self.received() if request.method == "POST" else None
+        typed_id = request.POST.get("save_id", "")
+        self.is_save = history.is_id(typed_id) and request.POST.get("step", "save") == "save"
+        self.save_id = typed_id if history.is_id(typed_id) else history.new_id(datetime.now(UTC))
+
+    def received(self) -> dict[str, str]:
+        """What the browser sent. A text area sends every line end as CR LF."""
+        return {name: str(value).replace("\r\n", "\n") for name, value in self.request.POST.items()}
+
+    def answer(self) -> HttpResponse:
+        """The page, or after a save the way to where it shows."""
+        try:
+            with closing(self.start.open_client(TIMEOUTS)) as client:
+                stored = repository.read(client, self.start.key)
+                # After the document: it cannot be a later one than a save that is not found. A button is pressed twice.
+                made = history.read(client, self.start.key, self.save_id) if self.is_save else None
+                refusal = repository.write_refusal(client, self.start.key)
+                self.look_up(client)
+        except ConsulError as error:
+            return self.unreachable(error)
+        return self.saved(made.index) if made else self.proceed(stored, refusal)
+
+    def look_up(self, client: Client) -> None:
+        """What else the page needs from Consul."""
+
+    def proceed(self, stored: repository.StoredDocument, refusal: Message | None) -> HttpResponse:
+        """The page for what is stored now; `refusal` says which right the site's token lacks to save."""
+        raise NotImplementedError
+
+    def unreachable(self, error: ConsulError) -> HttpResponse:
+        """The page while Consul cannot be asked, with all that was typed."""
+        raise NotImplementedError
+
+    def page(self, form: Any, **more: Any) -> HttpResponse:
+        """The page with this form."""
+        raise NotImplementedError
+
+    def masker(self, base: changes.Base, typed: dict[str, Any] | None = None) -> Masker:
+        """Knows every secret that may turn up: in force, stored, typed, of the environment."""
+        return Masker(self.start.environment, self.live.in_force.document, base.values, typed)
+
+    def without_secrets(self, comment: str, masks: Masker) -> str:
+        """A comment, in case somebody explains a new password by naming the old one."""
+        return str(masks.clean(comment))
+
+    def change(
+        self, stored: repository.StoredDocument, raw: bytes, document: Document, comment: str, masks: Masker
+    ) -> Change:
+        """The proposed change against what is stored."""
+        before = masking.shown(stored.document, masks) if stored.document else None
+        return Change(
+            id=self.save_id,
+            raw=raw,
+            replaced_index=stored.index,
+            replaced=before,
+            differences=masking.differences(before or {}, masking.shown(document, masks)),
+            comment=comment.strip(),
+            kind=self.kind,
+            masker=masks,
+        )
+
+    def save(self, form: CommentForm, change: Change) -> HttpResponse:
+        """Save it, unless somebody else was faster: then the page starts from what is stored now."""
+        try:
+            index = commit(self.live, change, self.request.user)
+        except repository.Conflict:
+            return self.answer()  # it was changed after it was read just now: the index differs this time
+        except Denied as error:
+            return self.page(form, refusal=error.message)
+        except (Unlogged, repository.TooLarge, repository.Unconfirmed, ConsulError) as error:
+            form.add_error(None, translated(_why_not_saved(error), gettext))
+            return self.page(form)
+        return self.saved(index)
+
+    def saved(self, index: int) -> HttpResponse:
+        """Report it in the history, or where somebody gets who may change the configuration but not view it."""
+        return self.done(Message(self.saved_text, index=index))
+
+    def done(self, text: Message) -> HttpResponse:
+        """Nothing is left to do here."""
+        messages.success(self.request, translated(text, gettext))
+        name = "admin:configuration_history" if self.context["may"]["view"] else "admin:index"
+        return HttpResponseRedirect(reverse(name))
+
+
+def commit(live: Live, change: Change, user: Any) -> int:
+    """Save it and log it; returns the new ModifyIndex. Raises `Unlogged`, or as `repository.save`.
+
+    The log entry comes first, so nothing is saved without one, and is committed before Consul is asked: other requests
+    would wait for the database's lock as long as Consul takes. It says that Consul did not confirm the save until
+    Consul has; it goes if nothing was saved, or if another request had made this save.
+    """
+    key, keep = live.start.key, live.start.environment["DEMO_CONFIG_HISTORY"]
+    logged = _log(key, change, user)
+    try:
+        with closing(live.start.open_client(TIMEOUTS)) as client:
+            saved = repository.save(client, key, change.raw, change.id, _entry(change, user), keep)
+    except (repository.Conflict, repository.TooLarge, ConsulError):
+        _try(logged.delete)
+        raise
+    if saved.earlier:
+        _try(logged.delete)
+    else:
+        logged.change_message = _message(change)
+        _try(logged.save)
+    return saved.index
+
+
+def _why_not_saved(error: ConsulError | Unlogged | repository.TooLarge | repository.Unconfirmed) -> Message:
+    if isinstance(error, repository.TooLarge):
+        return _("The document and its history do not fit into one transaction of Consul (512 KiB).")
+    if isinstance(error, Unlogged):
+        return _("The database of this site does not take the log entry, so nothing was saved: try again.")
+    if isinstance(error, repository.Unconfirmed):
+        text = _("Consul did not confirm the save. It is never made twice: try again. (%(reason)s)")
+        return Message(text, reason=error.reason)
+    return error.message
+
+
+def _try(write: Callable[[], object]) -> None:
+    """What Consul did is done, whatever becomes of the log entry: that one then says less than is known."""
+    try:
+        write()
+    except db.Error as error:
+        logger.warning("A log entry goes on saying that Consul did not confirm a change: %s", error)
+
+
+def _entry(change: Change, user: Any) -> history.Save:
+    return history.Save(
+        saved_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        user=user.get_username(),
+        comment=change.shown_comment,
+        kind=change.kind,
+        replaced_index=change.replaced_index,
+        replaced=change.replaced,
+        changes=tuple(change.differences),
+    )
+
+
+def _log(key: str, change: Change, user: Any) -> LogEntry:
+    try:
+        entry = LogEntry(
+            user_id=user.pk,
+            content_type=ContentType.objects.get_for_model(EffectiveConfiguration),
+            object_id=key,
+            object_repr=key,
+            action_flag=CHANGE,
+            change_message=f"(Consul did not confirm this) {_message(change)}",
+        )
+        entry.save()
+    except db.Error as error:
+        logger.warning("A change is not saved, because it cannot be logged: %s", error)
+        raise Unlogged from error
+    return entry
+
+
+def _message(change: Change) -> str:
+    lines = [f"{d.setting}: {_text(d.before)} → {_text(d.after)}" for d in change.differences]
+    return "\n".join([f"{change.kind}: {change.shown_comment}", *lines])
+
+
+def _text(shown: Shown) -> str:
+    return "(not set)" if shown.value is None else str(shown.value)

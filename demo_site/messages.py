@@ -1,0 +1,115 @@
+"""What people are told: an English sentence that remembers what it was made of. Knows no Django.
+
+    raise Unreachable(_("Consul at %(place)s refused the connection.", place=url))
+
+Logs, JSON and comparisons see plain English; a page shows the sentence in its visitor's language. `makemessages` finds
+the templates, because they are the first argument of `_`.
+"""
+
+import re
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+LONGEST_TEXT = 500  # characters of one parameter: another program may say anything
+_LONGEST_TEMPLATE = 1000
+_DEEPEST = 5  # messages in one another, in what is read from elsewhere
+_PACKAGE = Path(__file__).parent
+_TEMPLATE = re.compile(r"(?:[^%]|%%|%\([a-z_0-9]+\)s)*")
+_NAME = re.compile(r"%\(([a-z_0-9]+)\)s")
+
+
+class Message(str):
+    """A template with named parameters: numbers, texts, or other messages.
+
+    A text loses its control characters and is cut to `LONGEST_TEXT` characters. It is never translated.
+    """
+
+    template: str
+    parameters: Mapping[str, Any]
+
+    def __new__(cls, template: str, /, **parameters: Any) -> "Message":
+        shown = {name: _plain(value) for name, value in parameters.items()}
+        message = super().__new__(cls, template % shown if shown else template)
+        message.template, message.parameters = template, shown
+        return message
+
+    @classmethod
+    def of(cls, text: Any) -> "Message":
+        """`text`, if it is a message, else one that consists of it: the words of another program."""
+        return text if isinstance(text, Message) else cls("%(text)s", text=text)
+
+    def translated(self, gettext: Callable[[str], str]) -> str:
+        """The sentence in another language; `gettext` translates a template."""
+        template = gettext(self.template) if self.template else ""
+        parameters = {name: translated(value, gettext) for name, value in self.parameters.items()}
+        return template % parameters if parameters else template
+
+    def replaced(self, replace: Callable[[Any], Any]) -> "Message":
+        """The same sentence with each parameter replaced, those of the messages inside it included."""
+        parameters = {
+            name: value.replaced(replace) if isinstance(value, Message) else replace(value)
+            for name, value in self.parameters.items()
+        }
+        return Message(self.template, **parameters)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads: ``{"template": ..., "parameters": {...}}``."""
+        parameters = {n: v.as_json() if isinstance(v, Message) else v for n, v in self.parameters.items()}
+        return {"template": self.template, "parameters": parameters}
+
+    @classmethod
+    def from_json(cls, value: Any, depth: int = _DEEPEST) -> "Message":
+        """The message that another process has written as JSON. Raises `ValueError` for anything else.
+
+        Each parameter may stand in the template once, so the sentence is no longer than what was read.
+        """
+        template, parameters = _checked(value)
+        if not depth:
+            raise ValueError("messages are nested too deeply")
+        inner = {n: cls.from_json(v, depth - 1) if isinstance(v, dict) else v for n, v in parameters.items()}
+        return cls(template, **inner)
+
+
+_ = Message
+
+
+def translated(value: Any, gettext: Callable[[str], str]) -> Any:
+    """A message in another language; anything else as it is."""
+    return value.translated(gettext) if isinstance(value, Message) else value
+
+
+def joined(parts: Iterable[str], separator: str = "; ") -> Message:
+    """Several messages as one; what is no message is a text like any other parameter."""
+    named = {f"part_{number}": part for number, part in enumerate(parts)}
+    return Message(separator.join(f"%({name})s" for name in named), **named)
+
+
+def unforeseen(error: Exception) -> Message:
+    """An exception that no code expected: its type and place. Not its text, which may contain a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _PACKAGE in Path(frame.filename).parents] or frames
+    place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "?"
+    return _("an unexpected %(type)s at %(place)s", type=type(error).__name__, place=place)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Message, int, float)) or value is None:
+        return value
+    text = "".join(c if c.isprintable() else " " for c in str(value)[: LONGEST_TEXT + 1])
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
+
+
+def _checked(value: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(value, dict):
+        raise ValueError("no message")
+    template, parameters = value.get("template"), value.get("parameters")
+    if not isinstance(template, str) or len(template) > _LONGEST_TEMPLATE or not _TEMPLATE.fullmatch(template):
+        raise ValueError("no template")
+    names = _NAME.findall(template)
+    if not isinstance(parameters, dict) or sorted(names) != sorted(parameters):
+        raise ValueError("the parameters are not those of the template")
+    if not all(isinstance(member, (str, int, float, dict, type(None))) for member in parameters.values()):
+        raise ValueError("a parameter is neither text nor a number nor a message")
+    return template, parameters
