@@ -103,7 +103,7 @@ def test_consul_is_out_of_reach_since_the_watch_lost_it(cards, module_site):
     lost = second()
     time.sleep(2.1)
     assert before <= cards.since("consul") <= lost
-    assert "Start Consul or look at CONSUL_HTTP_ADDR" in cards.text("consul")
+    assert "Start Consul or check CONSUL_HTTP_ADDR" in cards.text("consul")
 
 
 def test_configuration_is_current_since_its_version_was_loaded(cards, module_site, session_consul):

@@ -72,7 +72,7 @@ class Connection:
         except TimeoutError as error:
             place = {"url": self._address.url, "seconds": f"{seconds:g}"}
             raise Unreachable(
-                _("Consul at %(url)s accepted the connection but did not answer within %(seconds)s s.", **place)
+                _("Consul at %(url)s accepted the connection and sent no answer within %(seconds)s s.", **place)
             ) from error
         except (OSError, http.client.IncompleteRead) as error:
             raise _unreachable(self._address.url, error) from error
