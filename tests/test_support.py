@@ -8,8 +8,9 @@ import pytest
 import redis as redis_py
 import requests
 
-from tests.support.binaries import PROJECT
+from tests.support.binaries import PROJECT, PartMissingError
 from tests.support.consul import ConsulServer
+from tests.support.releases import unpack
 from tests.support.secrets import SecretGuard
 
 
@@ -154,3 +155,8 @@ def test_redis_needs_its_password(redis):
 
 def test_browser_shows_a_page(browser):
     assert browser.open("data:text/html,<h1>Hello</h1>").text("h1") == "Hello"
+
+
+def test_commit_that_the_history_lacks_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(PartMissingError, match=r"Commit 0000000, .* `git fetch --unshallow`"):
+        unpack("0" * 40, tmp_path / "tree")

@@ -32,8 +32,8 @@ for name, rights in json.loads(os.environ["TEST_RIGHTS"]).items():
 class AdminSite(Site):
     """A site with the users of `RIGHTS`; every one has the same password."""
 
-    def __init__(self, environment):
-        super().__init__(environment)
+    def __init__(self, environment, **options):
+        super().__init__(environment, **options)
         self.key = environment["DEMO_CONFIG_KEY"]
         self.password = GUARD.new("admin users' password")
         self._cookies = {}

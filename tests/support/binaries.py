@@ -12,7 +12,7 @@ CACHE = PROJECT / ".local" / "cache"
 
 
 class PartMissingError(Exception):
-    """A program that the tests need is not on this machine, and could not be brought."""
+    """Something that the tests need is not on this machine, and could not be brought."""
 
 
 @functools.cache

@@ -7,10 +7,10 @@ from tests.support.secrets import GUARD
 
 
 class Editor:
-    """One person at the edit form."""
+    """One person at the configuration's pages."""
 
     def __init__(self, site, user):
-        self.session, self.url = site.session(user), f"{site.url}{PATH}edit/"
+        self.session, self.site, self.url = site.session(user), site, f"{site.url}{PATH}edit/"
 
     def form(self):
         """What the form holds."""
@@ -26,6 +26,17 @@ class Editor:
         page = self.post(self.form() | fields | {"comment": comment}, step="preview")
         assert 'id="preview"' in page, page
         return FormFields(page).found
+
+    def history(self):
+        """The page of the history."""
+        return self._checked(self.session.get(f"{self.site.url}{PATH}history/", timeout=30))
+
+    def roll_back(self, path, comment):
+        """Follow the link of an event on the timeline and confirm; the page that comes back."""
+        url = self.site.url + path
+        fields = FormFields(self._checked(self.session.get(url, timeout=30))).found
+        answer = self.session.post(url, fields | {"comment": comment}, timeout=60, headers={"Referer": url})
+        return self._checked(answer)
 
     def append(self, mark):
         """Add the mark to the message, starting again from the new message after a conflict. The number of tries."""

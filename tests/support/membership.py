@@ -6,6 +6,7 @@ import time
 import requests
 
 from tests.support.waiting import wait_until
+from tests.support.workers import NUMBER
 
 REGISTRATION = b"PUT /v1/agent/service/register"
 NAME = "mydemo"
@@ -42,14 +43,14 @@ def seconds_until_passing(consul, count=1, bound=30, name=NAME):
 class Visitors:
     """Threads that ask Consul for a passing instance before each request, and note every request that failed.
 
-    Half of them keep their connections, half open one for each request.
+    Half of them keep their connections, half open one for each request. `numbers` are those that the pages showed.
     """
 
     def __init__(self, consul, threads=4, pause=0.02):
         self._consul, self._pause = consul, pause
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self.requests, self.failures, self.served_by = 0, [], set()
+        self.requests, self.failures, self.served_by, self.numbers = 0, [], set(), []
         self._threads = [threading.Thread(target=self._visit, args=[n % 2 == 0]) for n in range(threads)]
 
     def __enter__(self):
@@ -85,7 +86,11 @@ class Visitors:
             place = f"{service['Address']}:{service['Port']}"
             headers = {} if kept else {"Connection": "close"}
             answer = (kept or requests).get(f"http://{place}/", timeout=10, headers=headers)
-            return place, None if answer.status_code == 200 else f"status {answer.status_code}"
+            page = NUMBER.match(answer.text)
+            if answer.status_code != 200 or not page:
+                return place, f"status {answer.status_code}"
+            self.numbers.append(int(page[2]))
+            return place, None
         except requests.RequestException as error:
             return place, repr(error)
 
