@@ -483,7 +483,7 @@ def test_a_document_that_is_not_valid_can_be_repaired(pages, admin, consul, redi
     broken["redis_config"]["redis_port"] = "6379"
     consul.put(admin.key, broken)
     pages.open("edit/")
-    assert "redis_config.redis_port: should be a whole number" in pages.text("#faults")
+    assert "redis_config.redis_port: must be a whole number" in pages.text("#faults")
     assert pages.value("redis_config__redis_port") == str(redis.port)
     pages.fill("comment", "repaired")
     pages.preview().save()

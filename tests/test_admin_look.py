@@ -341,7 +341,7 @@ def crowds(session_admin, session_consul, session_redis):
 @pytest.mark.parametrize("state", ["current", "rejected"])
 def test_the_page_of_500_workers_takes_less_than_three_times_that_of_5(crowds, consul, state):
     """Whichever state they are in, each instance registered; the page, and the part of it that refreshes."""
-    reason = "the document at index 9 was rejected: redis_config.redis_port: should be a valid integer"
+    reason = "the document at index 9 was rejected: redis_config.redis_port: must be a whole number"
     for site in crowds:
         said = SAID | {
             "index": consul.index(site.key),
