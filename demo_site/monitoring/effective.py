@@ -62,7 +62,7 @@ class Masker:
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
-        fingerprint = salted_hmac("demo_site.monitoring.effective", secret, algorithm="sha256").hexdigest()[:8]
+        fingerprint = salted_hmac("demo_site.config.effective", secret, algorithm="sha256").hexdigest()[:8]
         return f"•••••••• (fingerprint {fingerprint})"
 
     def clean(self, value: Any) -> Any:
