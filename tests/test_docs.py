@@ -79,7 +79,7 @@ def test_every_variable_of_gunicorn_is_documented():
 def test_shown_document_is_the_one_that_make_run_puts():
     ((_, shown),) = [block for block in FENCE.findall(section(README, "The document")) if block[0] == "json"]
     parse(shown.encode())
-    assert json.loads(shown) == json.loads((PROJECT / "deploy/local/demo-config.json").read_text())
+    assert json.loads(shown) == json.loads((PROJECT / "deploy/local/document.json").read_text())
 
 
 def test_shown_document_has_every_member():

@@ -308,7 +308,7 @@ def test_rights_that_come_later_are_used(acl_consul, tmp_path, make_publisher):
 
 
 def test_command_says_why_it_shows_nothing(new_site, acl_consul):
-    environment = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}", "DEMO_CONFIG_FILE": "deploy/local/demo-config.json"}
+    environment = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}", "DEMO_CONFIG_FILE": "deploy/local/document.json"}
     result = new_site(environment).command("effective_config", "--fleet")
     assert (result.status, result.stdout) == (os.EX_UNAVAILABLE, "")
     unknown = {**environment, "CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": str(uuid.uuid4())}

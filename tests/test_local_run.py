@@ -255,7 +255,7 @@ def test_the_port_of_an_existing_document_is_not_changed_when_it_is_taken(checko
 def test_servers_that_run_already_are_used_and_left_alone(checkout):
     with ConsulServer() as consul, RedisServer(PASSWORD) as redis:
         checkout.replace("deploy/local/consul_server.py", str(checkout.consul_port), str(consul.http_port))
-        checkout.replace("deploy/local/demo-config.json", str(checkout.redis_port), str(redis.port))
+        checkout.replace("deploy/local/document.json", str(checkout.redis_port), str(redis.port))
         checkout.start()
         assert f"Using the Consul that runs at {consul.url}" in checkout.log()
         assert f"Using the Redis that runs at 127.0.0.1:{redis.port}" in checkout.log()
@@ -270,7 +270,7 @@ def test_servers_that_run_already_are_used_and_left_alone(checkout):
 
 def test_a_redis_with_another_password_is_left_alone(checkout):
     with RedisServer("another") as redis:
-        checkout.replace("deploy/local/demo-config.json", str(checkout.redis_port), str(redis.port))
+        checkout.replace("deploy/local/document.json", str(checkout.redis_port), str(redis.port))
         checkout.start()
         assert f"Port {redis.port} is taken: Redis goes to port" in checkout.log()
         assert count(checkout)[1] == 1

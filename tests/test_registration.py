@@ -236,7 +236,7 @@ def test_entry_that_the_agent_took_and_the_catalog_never_got_is_told(redis, new_
 
 
 def test_unreachable_agent(new_site, redis, tmp_path):
-    path = tmp_path / "demo-config.json"
+    path = tmp_path / "document.json"
     path.write_text(json.dumps(document(redis)))
     site = new_site({"DEMO_CONFIG_FILE": str(path), "CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}"})
     for command in ("consul_register", "consul_deregister"):

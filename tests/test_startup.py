@@ -211,7 +211,7 @@ def test_empty_variable_means_unset(environment, new_site):
 @pytest.fixture
 def file_site(new_site, tmp_path):
     """A site that reads its document from a file; no Consul listens where it could ask."""
-    path = tmp_path / "demo-config.json"
+    path = tmp_path / "document.json"
     return new_site({"DEMO_CONFIG_FILE": str(path), "CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}"}), path
 
 

@@ -58,7 +58,7 @@ def check(python: Path, arguments: list[str]) -> None:
             raise Failed(f"`{' '.join(command)}` found faults.")
     say("mypy")
     # mypy's Django plugin loads the settings, which read this file in place of Consul.
-    document = Path(__file__).with_name("demo-config.json")
+    document = Path(__file__).with_name("document.json")
     _become([str(python), "-m", "mypy"], {"DEMO_CONFIG_FILE": str(document)})
 
 

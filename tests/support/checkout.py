@@ -49,7 +49,7 @@ class Checkout(ServerProcess):
                 shutil.copy(source, self.root / name)
         self.replace("deploy/local/consul_server.py", "DEFAULT_PORT = 8500", f"DEFAULT_PORT = {self.consul_port}")
         self.replace("deploy/local/run.py", "SITE_PORT = 8000", f"SITE_PORT = {self.site_port}")
-        self.replace("deploy/local/demo-config.json", "6379", str(self.redis_port))
+        self.replace("deploy/local/document.json", "6379", str(self.redis_port))
 
     def replace(self, name, old, new):
         """Change one file of the copy."""
