@@ -23,7 +23,7 @@ class Stored:
 
     @property
     def origin(self) -> str:
-        """For people: "Consul key demo-config, ModifyIndex 86"."""
+        """For people: "Consul key KEY, ModifyIndex 86"."""
         if self.kind == "file":
             return f"file {self.place}"
         snapshot = "snapshot of " if self.kind == "snapshot" else ""

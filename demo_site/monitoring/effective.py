@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from ..config.live import InForce, Live
 from ..environment import TABLE, Environment
+from ..identity import FINGERPRINT_SALT
 from ..instance.listeners import bound
 from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
 
@@ -62,7 +63,7 @@ class Masker:
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
-        fingerprint = salted_hmac("demo_site.config.effective", secret, algorithm="sha256").hexdigest()[:8]
+        fingerprint = salted_hmac(FINGERPRINT_SALT, secret, algorithm="sha256").hexdigest()[:8]
         return f"•••••••• (fingerprint {fingerprint})"
 
     def clean(self, value: Any) -> Any:
