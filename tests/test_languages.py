@@ -19,8 +19,9 @@ from demo_site.registration.definition import DefinitionInvalid, define
 from tests.support.admin import PATH, start_admin
 from tests.support.binaries import PROJECT
 from tests.support.documents import MESSAGE, document
+from tests.support.readme import README, rows, section
 from tests.support.site import HTML, TEXT
-from tests.test_docs import README, faults_of, faulty_document, rows, section
+from tests.test_docs import faults_of, faulty_document
 
 # After a change of a text, in the folder of the app: `python -m django makemessages -l zh_Hans --add-location file`,
 # translate what is empty, `python -m django compilemessages`.

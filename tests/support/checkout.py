@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import requests
 
 from tests.support.binaries import PROJECT, consul_binary, redis_binary
 from tests.support.ports import free_port
@@ -115,6 +116,11 @@ class Checkout(ServerProcess):
     @property
     def consul_url(self):
         return self.shown("Consul UI").removesuffix("/ui/")
+
+    @property
+    def dns_port(self):
+        """Where its Consul answers DNS."""
+        return requests.get(f"{self.consul_url}/v1/agent/self", timeout=10).json()["DebugConfig"]["DNSPort"]
 
     def close(self):
         for process in self.processes():

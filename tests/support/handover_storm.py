@@ -37,7 +37,7 @@ def write_for_ever(handover, writer):
     number = 0
     while True:
         number += 1
-        value = loaded(document(writer, number), "consul", "demo-config", number, datetime.now(UTC))
+        value = loaded(document(writer, number), "consul", "config", number, datetime.now(UTC))
         with handover.locked():
             handover.write(value)
 

@@ -5,10 +5,10 @@ import time
 
 import requests
 
+from demo_site.identity import NAME
 from tests.support.waiting import wait_until
 
 REGISTRATION = b"PUT /v1/agent/service/register"
-NAME = "mydemo"
 
 
 def registrations(proxy):
