@@ -3,10 +3,11 @@
 # make soak   the same promises in full length, about 25 minutes; prints the figures of docs/reliability.md
 # make bench  speed and costs beside other stacks, about 17 minutes; writes bench/results.json and the chart
 # make check  ruff and mypy
+# make messages  brings the translations' catalogs up to date with the code
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test soak bench check python
+.PHONY: run test soak bench check messages python
 
 run: python
 	@$(PYTHON) deploy/local/run.py
@@ -22,6 +23,9 @@ bench: python
 
 check: python
 	@$(PYTHON) deploy/local/verify.py check
+
+messages: python
+	@$(PYTHON) deploy/local/verify.py messages
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

@@ -1,9 +1,12 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
+from .identity import LABEL
+
 
 class DemoSiteConfig(AppConfig):
     name = "demo_site"
+    label = LABEL
     verbose_name = "Configuration"
 
     def ready(self) -> None:

@@ -7,6 +7,7 @@ from os import EX_CONFIG
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import identity
 from .consul_agent.address import DEFAULT as CONSUL_DEFAULT
 from .consul_agent.durations import seconds
 from .messages import _, joined
@@ -96,12 +97,12 @@ TABLE = (
     Variable("CONSUL_CACERT", "", _CONSUL),
     Variable("CONSUL_CLIENT_CERT", "", _CONSUL),
     Variable("CONSUL_CLIENT_KEY", "", _CONSUL),
-    Variable("DEMO_CONFIG_KEY", "demo-config", _DOCUMENT, _key),
+    Variable("DEMO_CONFIG_KEY", identity.KEY, _DOCUMENT, _key),
     Variable("DEMO_CONFIG_FILE", "", _DOCUMENT),
     Variable("DEMO_CONFIG_HISTORY", "50", _DOCUMENT, _count),
     Variable("DEMO_CONFIG_SNAPSHOT", "", _DOCUMENT),
     Variable("DEMO_CONFIG_SNAPSHOT_MAX_AGE", "", _DOCUMENT, _duration),
-    Variable("SERVICE_NAME", "mydemo", _SERVICE),
+    Variable("SERVICE_NAME", identity.NAME, _SERVICE),
     Variable("SERVICE_ID", "", _SERVICE),
     Variable("SERVICE_ADDRESS", "", _SERVICE),
     Variable("SERVICE_PORT", "", _SERVICE, _port),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.extend(str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "deploy/local"))
 
+from demo_site.identity import NAME
 from tests.support.admin import AdminSite, Pages, start_admin
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
@@ -62,10 +63,10 @@ def main() -> int:
 
 @contextmanager
 def _running_site(consul: ConsulServer, redis: RedisServer) -> Iterator[AdminSite]:
-    variables = {"SERVICE_ID": "mydemo-1", "CONSUL_REGISTER": "1"}
+    variables = {"SERVICE_ID": f"{NAME}-1", "CONSUL_REGISTER": "1"}
     with closing(start_admin(consul, redis, KEY, **variables)) as site:
         site.gunicorn("--timeout", str(HANGING_SECONDS), workers=WORKERS)
-        consul.wait_registered("mydemo", passing=True)
+        consul.wait_registered(NAME, passing=True)
         yield site
 
 

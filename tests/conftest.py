@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from demo_site import identity
 from tests.support.admin import start_admin
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
@@ -103,7 +104,7 @@ def own_redis():
 @pytest.fixture
 def config_key():
     """A Consul key that no other test uses."""
-    return f"demo-config-{uuid.uuid4()}"
+    return f"{identity.KEY}-{uuid.uuid4()}"
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def environment(consul, redis, config_key):
 @pytest.fixture(scope="session")
 def session_site(session_consul, session_redis):
     """A site under gunicorn with two workers, for tests that only ask it something."""
-    session_consul.put("demo-config", document(session_redis))
+    session_consul.put(identity.KEY, document(session_redis))
     with Site({"CONSUL_HTTP_ADDR": session_consul.address}) as site:
         yield site.gunicorn(workers=2)
 

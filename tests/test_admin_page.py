@@ -6,6 +6,7 @@ import re
 import pytest
 from selenium.common.exceptions import NoAlertPresentException
 
+from demo_site import identity
 from tests.support.documents import MESSAGE, document
 from tests.support.proxy import Proxy
 from tests.support.secrets import GUARD
@@ -120,7 +121,7 @@ def test_row_says_value_origin_and_what_it_feeds(admin, site, session_consul):
     assert "environment" in row(admin, "SERVICE_TAGS")
     assert "blue,green" in row(admin, "SERVICE_TAGS")
     assert "default" in row(admin, "SERVICE_NAME")
-    assert "mydemo" in row(admin, "SERVICE_NAME")
+    assert identity.NAME in row(admin, "SERVICE_NAME")
 
 
 def test_secrets_are_masked(admin, site, session_redis):
@@ -243,7 +244,7 @@ def test_row_of_the_document_and_of_a_variable(site, session_consul, proxies):
     assert "admin-page" in port["origin"]
     assert str(session_consul.index("admin-page")) in port["origin"]
     assert port["loaded_at"].endswith("Z")
-    assert (rows["SERVICE_NAME"]["value"], rows["SERVICE_NAME"]["origin"]) == ("mydemo", "default")
+    assert (rows["SERVICE_NAME"]["value"], rows["SERVICE_NAME"]["origin"]) == (identity.NAME, "default")
     assert rows["DEMO_CONFIG_KEY"]["origin"] == "environment"
     assert rows["redis_config.redis_password"]["secret"] is True
     assert rows["CONSUL_HTTP_ADDR"]["value"] == f"http://{proxies['consul'].address}"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from demo_site import identity
 from tests.support.documents import MESSAGE, document
 from tests.support.site import HTML, TEXT
 from tests.support.waiting import wait_until
@@ -93,7 +94,7 @@ def test_ready_says_the_state_as_json(session_site, consul):
     assert (answer.status_code, state["status"], state["redis"]) == (200, "ready", {"ok": True, "error": None})
     assert state["pid"] in session_site.worker_pids()
     config = state["config"]
-    assert (config["state"], config["index"]) == ("current", consul.index("demo-config"))
+    assert (config["state"], config["index"]) == ("current", consul.index(identity.KEY))
     assert (config["reason"], config["rejected"]) == (None, None)
     assert config["age_seconds"] >= 0
     assert config["loaded_at"].endswith("Z")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from demo_site import identity
 from tests.support.consul import ConsulServer
 
 MEMBER = {
@@ -84,6 +85,6 @@ def test_consul_out_of_reach(operator):
 def test_token_that_may_not_see_it(new_site):
     with ConsulServer(acl=True) as consul:
         site = new_site({"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": consul.token("")})
-        done = site.command("consul_services", "mydemo")
+        done = site.command("consul_services", identity.NAME)
     assert done.status in (66, 77), "Consul filters what a token may not see, or says so"
     assert "Traceback" not in done.stderr

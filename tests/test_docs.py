@@ -9,40 +9,25 @@ from importlib import import_module
 import pytest
 
 from bench import tables
+from demo_site import metrics
 from demo_site.document.model import Document
 from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import TABLE
+from demo_site.identity import KEY, METRICS_PREFIX, NAME
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import SMALLEST, changed, document, raw
 from tests.support.ports import free_port
+from tests.support.readme import README, defaults, documented_metrics, rows, section
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 
 PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(PROJECT.glob("docs/**/*.md"))]
-README = PAGES[0].read_text()
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
 LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMANDS = sorted(path.stem for path in PROJECT.glob("demo_site/management/commands/[a-z]*.py"))
-
-
-def section(text, heading):
-    """What stands between a heading and the next one of its rank or above."""
-    marks = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
-    assert marks, f"no heading {heading!r}"
-    rest = text[marks.end() :]
-    following = re.search(rf"^#{{1,{len(marks[1])}}} ", rest, re.MULTILINE)
-    return rest[: following.start()] if following else rest
-
-
-def rows(text):
-    """The cells of all tables in the text, headings left out."""
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
-    ends = [i for i, row in enumerate(cells) if set(row[0]) == {"-"}]
-    return [row for i, row in enumerate(cells) if i not in ends and i + 1 not in ends]
 
 
 def faults_of(raw_document):
@@ -55,8 +40,7 @@ def faults_of(raw_document):
 
 
 def test_every_variable_is_documented_with_its_default_and_no_other_is():
-    documented = {row[0].strip("`"): row[1].strip("`") for row in rows(section(README, "Environment"))}
-    assert documented == {variable.name: variable.default for variable in TABLE}
+    assert defaults(README) == {variable.name: variable.default for variable in TABLE}
 
 
 def test_every_variable_named_anywhere_exists():
@@ -74,13 +58,22 @@ def test_every_variable_of_gunicorn_is_documented():
     assert read <= documented
 
 
+# The metrics.
+
+
+def test_every_metric_is_documented_and_no_other_is():
+    prefix, documented = documented_metrics()
+    exposed = re.findall(r"^# TYPE (\w+) ", metrics.exposition(), re.MULTILINE)
+    assert {re.sub(f"^{prefix}_", f"{METRICS_PREFIX}_", name) for name in documented} == set(exposed)
+
+
 # The document.
 
 
 def test_shown_document_is_the_one_that_make_run_puts():
     ((_, shown),) = [block for block in FENCE.findall(section(README, "The document")) if block[0] == "json"]
     parse(shown.encode())
-    assert json.loads(shown) == json.loads((PROJECT / "deploy/local/demo-config.json").read_text())
+    assert json.loads(shown) == json.loads((PROJECT / "deploy/local/document.json").read_text())
 
 
 def test_shown_document_has_every_member():
@@ -171,9 +164,8 @@ def assert_said(status, consul_address, **environment):
         ended = site.command(*shlex.split(command.removeprefix("python manage.py ")))
     finally:
         site.close()
-    said = ended.stderr.replace(consul_address, "127.0.0.1:8500").replace(
-        environment.get("DEMO_CONFIG_KEY", "demo-config"), "demo-config"
-    )
+    said = ended.stderr.replace(consul_address, "127.0.0.1:8500")
+    said = said.replace(environment.get("DEMO_CONFIG_KEY", KEY), KEY)
     index = re.compile(r"ModifyIndex \d+")
     assert index.sub("ModifyIndex N", said) == index.sub("ModifyIndex N", message)
     assert ended.status == shown_status == status
@@ -197,7 +189,7 @@ def test_message_of_a_denied_key_and_the_policy_that_suffices():
     policy = re.search(r"A policy that suffices: `(.+)`", README)[1]
     with ConsulServer(acl=True) as consul:
         assert_said(77, consul.address, CONSUL_HTTP_TOKEN=consul.token('key "other" { policy = "read" }'))
-        consul.put("demo-config", SMALLEST)
+        consul.put(KEY, SMALLEST)
         site = Site({"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": consul.token(policy)})
         try:
             assert site.command("check").status == 0
@@ -208,7 +200,7 @@ def test_message_of_a_denied_key_and_the_policy_that_suffices():
 def test_shown_policy_allows_all_that_the_site_does(redis, new_site):
     (_, policy), _ = FENCE.findall(section(README, "The rights of the token"))
     with ConsulServer(acl=True) as consul:
-        consul.put("demo-config", document(redis))
+        consul.put(KEY, document(redis))
         token = consul.token(policy)
         environment = {"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": token, "CONSUL_REGISTER": "1"}
         site = new_site({**environment, "SERVICE_DRAIN_SECONDS": "0"}).gunicorn()
@@ -218,7 +210,7 @@ def test_shown_policy_allows_all_that_the_site_does(redis, new_site):
 
         shown = re.search(r": 2 of 2 workers, .+\n", README)[0].replace("2 of 2", "1 of 1")
         wait_until(lambda: shown in fleet(), message="a published worker")
-        assert "passing" in site.command("consul_services", "mydemo").stdout
+        assert "passing" in site.command("consul_services", NAME).stdout
         site.stop()
         assert not consul.agent_services()
         assert "Denied" not in site.log() and "denied" not in site.log()

@@ -164,7 +164,7 @@ def test_unknown_members_are_kept_aside_as_ignored():
 def test_unknown_members_are_in_no_repr():
     """One may be a misspelt secret; a repr stands in tracebacks and logs."""
     document = changed("redis_config.redis_pasword", SENTINEL) | {"redis": {"password": SENTINEL}}
-    value = parsed(raw(document), "consul", "demo-config", 7)
+    value = parsed(raw(document), "consul", "config", 7)
     assert "show_message" in repr(value)
     assert SENTINEL not in f"{value!r} {value.document!r} {value.document!s} {value.document.redis_config!r}"
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from demo_site import identity
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
 from demo_site.fleet import publisher as publishing
@@ -37,7 +38,7 @@ def client_of(consul, token=""):
     return Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": token}))
 
 
-def fleet(consul, config_key, service="mydemo"):
+def fleet(consul, config_key, service=identity.NAME):
     """The overview as a page would read it, by instance."""
     with contextlib.closing(client_of(consul, consul.management_token or "")) as client:
         return {instance.name: instance for instance in overview(client, config_key, service)}
@@ -70,7 +71,7 @@ def consul_sessions(consul, name):
 @pytest.fixture(scope="module")
 def key_of_module(session_consul, session_redis):
     """One key for the sites that the tests share."""
-    config_key = f"demo-config-{uuid.uuid4()}"
+    config_key = f"{identity.KEY}-{uuid.uuid4()}"
     session_consul.put(config_key, document(session_redis))
     return config_key
 
@@ -209,7 +210,7 @@ def test_reload_shows_the_new_workers_and_not_the_old_ones(new_site, consul, env
 
 def test_runserver_publishes_itself_under_the_port_that_it_serves(new_site, consul, environment):
     site = new_site(environment).runserver("--noreload")
-    name = f"mydemo-{socket.gethostname()}-{site.port}"
+    name = f"{identity.NAME}-{socket.gethostname()}-{site.port}"
     wait_until(lambda: pids(consul, environment["DEMO_CONFIG_KEY"], name) == {site.pid}, 10, "runserver")
     assert fleet(consul, environment["DEMO_CONFIG_KEY"])[name].count == "1 of 1"
     site.signal(signal.SIGINT)
@@ -252,12 +253,12 @@ def test_exit_does_not_wait_for_a_consul_that_is_silent(new_site, new_proxy, con
 
 
 def test_published_again_after_consul_lost_its_state(new_site, own_consul, redis):
-    own_consul.put("demo-config", document(redis))
+    own_consul.put(identity.KEY, document(redis))
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "SERVICE_ID": "again"}).gunicorn(workers=2)
-    wait_published(own_consul, "demo-config", site)
+    wait_published(own_consul, identity.KEY, site)
     own_consul.restart()
-    own_consul.put("demo-config", document(redis))
-    for worker in wait_published(own_consul, "demo-config", site, bound=30):
+    own_consul.put(identity.KEY, document(redis))
+    for worker in wait_published(own_consul, identity.KEY, site, bound=30):
         assert worker.reason is None or worker.state == "stale"
     assert site.log().count("This worker is not published") <= 2 * 2  # once for each kind of trouble
 
@@ -271,32 +272,32 @@ def acl_consul():
         yield server
 
 
-WRITER = 'key_prefix "demo-config" { policy = "write" } session_prefix "" { policy = "write" }'
+WRITER = f'key_prefix "{identity.KEY}" {{ policy = "write" }} session_prefix "" {{ policy = "write" }}'
 LACKING = {
-    "session": 'key_prefix "demo-config" { policy = "write" }',
-    "key": 'key_prefix "demo-config" { policy = "read" } session_prefix "" { policy = "write" }',
+    "session": f'key_prefix "{identity.KEY}" {{ policy = "write" }}',
+    "key": f'key_prefix "{identity.KEY}" {{ policy = "read" }} session_prefix "" {{ policy = "write" }}',
 }
 
 
 @pytest.mark.parametrize("rules", LACKING.values(), ids=LACKING)
 def test_token_without_rights_turns_publishing_off_with_one_line(new_site, acl_consul, redis, rules):
-    acl_consul.put("demo-config", document(redis))
+    acl_consul.put(identity.KEY, document(redis))
     token = acl_consul.token(rules)
     environment = {"CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": token, "SERVICE_ID": "mute"}
     site = new_site(environment).gunicorn(workers=1)
     site.wait_logged("This worker is not published")
     time.sleep(1)
     (line,) = [line for line in site.log().splitlines() if "not published" in line]
-    assert "`session:write` on the agent's node and `key:write` on `demo-config.workers/mute/" in line
+    assert f"`session:write` on the agent's node and `key:write` on `{identity.KEY}.workers/mute/" in line
     assert site.get().status_code == 200
     assert site.ready()["config"]["state"] == "current"
-    assert fleet(acl_consul, "demo-config") == {}
+    assert fleet(acl_consul, identity.KEY) == {}
 
 
 def test_rights_that_come_later_are_used(acl_consul, tmp_path, make_publisher):
     token_file = tmp_path / "token"
     token_file.write_text(acl_consul.token(LACKING["key"]))
-    publisher = make_publisher(acl_consul, "demo-config", "patient", CONSUL_HTTP_TOKEN_FILE=str(token_file))
+    publisher = make_publisher(acl_consul, identity.KEY, "patient", CONSUL_HTTP_TOKEN_FILE=str(token_file))
     steps = publisher.steps()
     assert next(steps) == publishing.DENIED_SECONDS
     assert "key:write" in publisher.trouble
@@ -304,11 +305,11 @@ def test_rights_that_come_later_are_used(acl_consul, tmp_path, make_publisher):
     token_file.write_text(acl_consul.token(WRITER))
     assert next(steps) < publishing.TTL_SECONDS
     assert publisher.trouble is None
-    assert pids(acl_consul, "demo-config", "patient") == {4711}
+    assert pids(acl_consul, identity.KEY, "patient") == {4711}
 
 
 def test_command_says_why_it_shows_nothing(new_site, acl_consul):
-    environment = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}", "DEMO_CONFIG_FILE": "deploy/local/demo-config.json"}
+    environment = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}", "DEMO_CONFIG_FILE": "deploy/local/document.json"}
     result = new_site(environment).command("effective_config", "--fleet")
     assert (result.status, result.stdout) == (os.EX_UNAVAILABLE, "")
     unknown = {**environment, "CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": str(uuid.uuid4())}
@@ -325,12 +326,12 @@ def test_command_says_what_publishing_needs_where_nobody_is_published(new_site, 
 
 
 def test_instance_that_may_not_register_itself_is_loud(new_site, acl_consul, redis):
-    acl_consul.put("demo-config", document(redis))
+    acl_consul.put(identity.KEY, document(redis))
     token = acl_consul.token(WRITER)  # no service:write
     environment = {"CONSUL_HTTP_ADDR": acl_consul.address, "CONSUL_HTTP_TOKEN": token, "SERVICE_ID": "refused"}
     site = new_site({**environment, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}).gunicorn(workers=1)
-    wait_published(acl_consul, "demo-config", site)
-    instance = fleet(acl_consul, "demo-config")["refused"]
+    wait_published(acl_consul, identity.KEY, site)
+    instance = fleet(acl_consul, identity.KEY)["refused"]
     assert (instance.registered, instance.lost, instance.good) == (False, True, False)
     printed = site.command("effective_config", "--fleet").stdout
     assert "refused: 1 of 1 workers, NOT REGISTERED, but it should be" in printed
@@ -496,7 +497,7 @@ def test_worker_that_believes_itself_current_with_another_version_than_consul_ha
     for pid, (state, index) in said.items():
         consul.put(key(config_key, "mixed", pid), a_worker("mixed", pid, state=state, index=index).as_json())
     with contextlib.closing(client_of(consul)) as client:
-        (instance,) = overview(client, config_key, "mydemo", stored_index=25)
+        (instance,) = overview(client, config_key, identity.NAME, stored_index=25)
         assert [worker.state for worker in instance.workers] == ["current", "behind", "rejected", "file"]
         assert instance.workers[1].reason == "Consul holds ModifyIndex 25"
         assert [worker.good for worker in instance.workers] == [True, False, False, True]

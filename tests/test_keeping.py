@@ -17,6 +17,8 @@ from demo_site.consul_agent.client import Client
 from demo_site.consul_agent.durations import seconds
 from demo_site.consul_agent.errors import Garbled
 from demo_site.environment import Environment
+from demo_site.identity import KEY
+from demo_site.identity import METRICS_PREFIX as PREFIX
 from demo_site.instance import listeners
 from demo_site.registration import keep
 from demo_site.registration.definition import define
@@ -62,8 +64,8 @@ def repaired(consul, is_right):
 
 @pytest.mark.parametrize("check", ["http", "ttl"])
 def test_agent_that_lost_its_state_gets_the_entry_back(own_consul, redis, new_member, check):
-    own_consul.put("demo-config", document(redis))
-    site = new_member(CONSUL_HTTP_ADDR=own_consul.address, DEMO_CONFIG_KEY="demo-config", SERVICE_CHECK=check)
+    own_consul.put(KEY, document(redis))
+    site = new_member(CONSUL_HTTP_ADDR=own_consul.address, DEMO_CONFIG_KEY=KEY, SERVICE_CHECK=check)
     site.gunicorn(workers=2)
     seconds_until_passing(own_consul)
     for _ in range(2):
@@ -105,7 +107,7 @@ def test_failing_consul_is_asked_less_than_once_a_second(environment, new_site, 
 
 def test_agent_that_comes_back_at_another_address_is_asked_for_it(own_consul, redis, new_site):
     """Bound to every address, the instance registers the one that its agent advertises."""
-    own_consul.put("demo-config", document(redis))
+    own_consul.put(KEY, document(redis))
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"})
     site.address = f"{ANY}:{site.port}"
     site.gunicorn()
@@ -124,16 +126,16 @@ def test_entry_that_does_not_reach_the_catalog_is_not_registered(redis, new_site
     """The agent has no ACLs and takes it; the servers refuse what the token behind it may not write."""
     rules = 'key_prefix "" { policy = "read" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
     with ConsulServer(acl=True) as server, ConsulServer(joins=server) as agent:
-        server.put("demo-config", document(redis))
+        server.put(KEY, document(redis))
         variables = {"CONSUL_HTTP_ADDR": agent.address, "CONSUL_HTTP_TOKEN": server.token(rules)}
         site = new_site({**variables, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}).gunicorn()
         site.wait_logged("the catalog does not show it")
         assert list(agent.agent_services()) and server.catalog(NAME) == []
-        errors = value(site, "demo_config_registration_errors_total")
-        wait_until(lambda: value(site, "demo_config_registration_errors_total") >= errors + 2, message="two more looks")
-        assert value(site, "demo_config_registered") == 0
+        errors = value(site, f"{PREFIX}_registration_errors_total")
+        wait_until(lambda: value(site, f"{PREFIX}_registration_errors_total") >= errors + 2, message="two more looks")
+        assert value(site, f"{PREFIX}_registered") == 0
         assert site.log().count("the catalog does not show it") == 1
-        assert value(site, "demo_config_registrations_total") == 1, "what the agent has is not written again"
+        assert value(site, f"{PREFIX}_registrations_total") == 1, "what the agent has is not written again"
 
 
 WRITES = {
@@ -163,7 +165,7 @@ def start_without_consul(site, consul, redis, origin):
         path.write_text(json.dumps(document(redis)))
         site.environment["DEMO_CONFIG_FILE"] = str(path)
     else:
-        consul.put("demo-config", document(redis))
+        consul.put(KEY, document(redis))
         site.environment["DEMO_CONFIG_SNAPSHOT"] = str(path)
         site.gunicorn()
         seconds_until_passing(consul)
@@ -243,12 +245,10 @@ def test_maintenance_is_the_operators_word(member, consul):
 
 def test_token_that_becomes_valid_later_is_enough(redis, new_member, tmp_path):
     with ConsulServer(acl=True) as consul:
-        consul.put("demo-config", document(redis))
+        consul.put(KEY, document(redis))
         token = tmp_path / "token"
         token.write_text(consul.token('key_prefix "" { policy = "read" }'))
-        site = new_member(
-            CONSUL_HTTP_ADDR=consul.address, CONSUL_HTTP_TOKEN_FILE=str(token), DEMO_CONFIG_KEY="demo-config"
-        )
+        site = new_member(CONSUL_HTTP_ADDR=consul.address, CONSUL_HTTP_TOKEN_FILE=str(token), DEMO_CONFIG_KEY=KEY)
         site.gunicorn()
         site.wait_logged("cannot be kept: Consul")
         rules = 'key_prefix "" { policy = "read" } service_prefix "" { policy = "write" }'

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import requests
@@ -19,12 +20,12 @@ from demo_site.registration.definition import DefinitionInvalid, define
 from tests.support.admin import PATH, start_admin
 from tests.support.binaries import PROJECT
 from tests.support.documents import MESSAGE, document
+from tests.support.readme import README, rows, section
 from tests.support.site import HTML, TEXT
-from tests.test_docs import README, faults_of, faulty_document, rows, section
+from tests.test_docs import faults_of, faulty_document
 
-# After a change of a text, in the folder of the app: `python -m django makemessages -l zh_Hans --add-location file`,
-# translate what is empty, `python -m django compilemessages`.
-APPS = ["demo_site", "counter"]
+import catalogs
+
 CATALOG = "locale/zh_Hans/LC_MESSAGES/django.po"
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
 
@@ -41,27 +42,56 @@ def entries(catalog, *options):
     return printed.partition("\n\n")[2]
 
 
-@pytest.mark.parametrize("app", APPS)
+@pytest.mark.parametrize("app", catalogs.APPS)
 def test_nothing_is_untranslated_or_fuzzy_or_obsolete(app):
     catalog = PROJECT / app / CATALOG
     for option in ("--untranslated", "--only-fuzzy", "--only-obsolete"):
         assert entries(catalog, option) == ""
 
 
-@pytest.mark.parametrize("app", APPS)
-def test_the_catalog_holds_every_text_of_the_code_and_the_templates(app, tmp_path):
-    copy = tmp_path / app
-    shutil.copytree(PROJECT / app, copy)
-    run(sys.executable, "-m", "django", "makemessages", "-l", "zh_Hans", "--add-location", "file", cwd=copy)
-    assert entries(copy / CATALOG, "--translated") == entries(PROJECT / app / CATALOG, "--translated")
-    assert entries(copy / CATALOG, "--untranslated", "--no-obsolete") == ""
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the code with its catalogs."""
+    for app in catalogs.APPS:
+        shutil.copytree(PROJECT / app, tmp_path / app, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
 
 
-@pytest.mark.parametrize("app", APPS)
-def test_the_compiled_catalog_is_that_of_the_text(app, tmp_path):
-    catalog = PROJECT / app / CATALOG
-    run("msgfmt", "--check-format", "-o", tmp_path / "made.mo", catalog)
-    assert (tmp_path / "made.mo").read_bytes() == catalog.with_suffix(".mo").read_bytes()
+def update(root):
+    """What `make messages` does; the number of untranslated messages."""
+    return catalogs.update(root, Path(sys.executable))
+
+
+def contents(root):
+    """The files of each app's folder for translations."""
+    folders = [root / app / "locale" for app in catalogs.APPS]
+    return {path.relative_to(root): path.read_bytes() for folder in folders for path in folder.rglob("*.*")}
+
+
+def test_make_messages_leaves_the_catalogs_as_they_are(copy):
+    """They hold every message of the code and the templates and no other, and are compiled from what they say."""
+    assert update(copy) == 0
+    assert contents(copy) == contents(PROJECT)
+
+
+def test_make_messages_adds_what_is_new_untranslated_and_drops_what_is_gone(copy):
+    catalog = copy / "counter" / CATALOG
+    before = catalog.read_text().split("\n\n")
+    views = copy / "counter/views.py"
+    gone = "The counter is out of reach. Please try again in a moment."
+    text = views.read_text()
+    assert gone in text
+    views.write_text(text.replace(gone, "The counter rests.") + '\nnew = _("Visitor %(number)s has come.", number=7)\n')
+    assert update(copy) == 2
+    after = catalog.read_text().split("\n\n")
+    assert {entry.strip() for entry in set(after) - set(before)} == {
+        'msgid "The counter rests."\nmsgstr ""',
+        '#, python-format\nmsgid "Visitor %(number)s has come."\nmsgstr ""',
+    }
+    assert [entry.partition("\n")[0] for entry in set(before) - set(after)] == [f'msgid "{gone}"']
+    first = contents(copy)
+    assert update(copy) == 2
+    assert contents(copy) == first
 
 
 # The parts that know no Django: what they say to people, demo_site/wording.py has to know.

@@ -8,6 +8,7 @@ import time
 import pytest
 import requests
 
+from demo_site import identity
 from tests.support.membership import NAME, Visitors, registrations, restart, seconds_until_passing
 from tests.support.waiting import wait_until
 
@@ -85,8 +86,8 @@ def test_site_that_is_not_registered_has_nothing_to_drain(environment, new_site)
 
 
 def test_instance_leaves_while_consul_is_down(own_consul, redis, new_member):
-    own_consul.put("demo-config", {"redis_config": redis.document(), "show_message": "hello"})
-    variables = {"CONSUL_HTTP_ADDR": own_consul.address, "DEMO_CONFIG_KEY": "demo-config"}
+    own_consul.put(identity.KEY, {"redis_config": redis.document(), "show_message": "hello"})
+    variables = {"CONSUL_HTTP_ADDR": own_consul.address, "DEMO_CONFIG_KEY": identity.KEY}
     site = new_member(SERVICE_DRAIN_SECONDS="1", **variables).gunicorn()
     seconds_until_passing(own_consul)
     own_consul.kill()
@@ -96,8 +97,8 @@ def test_instance_leaves_while_consul_is_down(own_consul, redis, new_member):
 
 def test_consul_that_comes_back_during_the_drain_hears_it(own_consul, redis, new_member):
     """No worker registers again after the first SIGTERM, and the entry that the agent kept is taken out."""
-    own_consul.put("demo-config", {"redis_config": redis.document(), "show_message": "hello"})
-    variables = {"CONSUL_HTTP_ADDR": own_consul.address, "DEMO_CONFIG_KEY": "demo-config"}
+    own_consul.put(identity.KEY, {"redis_config": redis.document(), "show_message": "hello"})
+    variables = {"CONSUL_HTTP_ADDR": own_consul.address, "DEMO_CONFIG_KEY": identity.KEY}
     site = new_member(SERVICE_DRAIN_SECONDS="8", **variables).gunicorn(workers=2)
     seconds_until_passing(own_consul)
     own_consul.pause()

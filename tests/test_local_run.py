@@ -1,6 +1,7 @@
 """`make run`: a promise to a newcomer, kept on real servers, from the first start to the last process."""
 
 import fcntl
+import html
 import json
 import os
 import pty
@@ -14,16 +15,19 @@ import sys
 import termios
 import threading
 
+import dns.resolver
 import pytest
 import requests
 
+from demo_site import identity
 from tests.support.checkout import Checkout
 from tests.support.consul import ConsulServer
 from tests.support.redis import RedisServer
 from tests.support.waiting import wait_until
+from tests.test_registration import look_up
 
 PASSWORD = "aaaa1111"  # of the published document
-KEY = "/v1/kv/demo-config"
+KEY = f"/v1/kv/{identity.KEY}"
 
 
 @pytest.fixture
@@ -89,11 +93,37 @@ def running():
 def test_it_registers_one_healthy_instance_that_dns_knows(running):
 
     def passing():
-        return requests.get(f"{running.consul_url}/v1/health/service/mydemo?passing", timeout=10).json()
+        return requests.get(f"{running.consul_url}/v1/health/service/{identity.NAME}?passing", timeout=10).json()
 
     (instance,) = wait_until(passing, bound=40, message="the checks to pass")
     assert (instance["Service"]["Address"], instance["Service"]["Port"]) == ("127.0.0.1", running.site_port)
     assert requests.get(running.shown("Consul UI"), timeout=10).ok
+
+
+def test_a_service_that_is_renamed_in_its_one_module_runs_under_its_new_names(checkout):
+    name, key, title, prefix = (
+        f"{old}9" for old in (identity.NAME, identity.KEY, identity.TITLES["en"], identity.METRICS_PREFIX)
+    )
+    for line, new in (("NAME =", name), ("KEY =", key), ('"en":', title), ("METRICS_PREFIX =", prefix)):
+        checkout.replace("demo_site/identity.py", f'{line} "{new[:-1]}"', f'{line} "{new}"')
+    checkout.start()
+    assert count(checkout)[1] == 1
+
+    def answers():
+        return look_up(checkout, f"{name}.service.consul", "SRV")
+
+    (answer,) = wait_until(answers, bound=40, message="the name in DNS", ignoring=(dns.resolver.NXDOMAIN,))
+    assert answer.port == checkout.site_port
+    assert requests.get(f"{checkout.consul_url}/v1/catalog/services", timeout=10).json().keys() == {"consul", name}
+    keys = requests.get(f"{checkout.consul_url}/v1/kv/?keys", timeout=10).json()
+    assert keys and all(each.startswith(key) for each in keys)
+    assert title in html.unescape(requests.get(checkout.shown("Admin").split()[0], timeout=10).text)
+    metrics = requests.get(f"{checkout.shown('Page')}metrics", timeout=10).text
+    assert f"{prefix}_index" in metrics
+    assert f"{prefix[:-1]}_" not in metrics
+    checkout.interrupt()
+    assert "==> Deregistering the service" in checkout.log()
+    assert "could not" not in checkout.log()
 
 
 def test_no_secret_is_in_the_process_list_or_readable_by_others(running):
@@ -255,22 +285,22 @@ def test_the_port_of_an_existing_document_is_not_changed_when_it_is_taken(checko
 def test_servers_that_run_already_are_used_and_left_alone(checkout):
     with ConsulServer() as consul, RedisServer(PASSWORD) as redis:
         checkout.replace("deploy/local/consul_server.py", str(checkout.consul_port), str(consul.http_port))
-        checkout.replace("deploy/local/demo-config.json", str(checkout.redis_port), str(redis.port))
+        checkout.replace("deploy/local/document.json", str(checkout.redis_port), str(redis.port))
         checkout.start()
         assert f"Using the Consul that runs at {consul.url}" in checkout.log()
         assert f"Using the Redis that runs at 127.0.0.1:{redis.port}" in checkout.log()
         assert count(checkout)[1] == redis.hits() == 1
-        assert consul.catalog("mydemo")
+        assert consul.catalog(identity.NAME)
         checkout.interrupt()
         assert consul.running
         assert redis.running
-        assert not consul.catalog("mydemo")
-        assert consul.get("demo-config")
+        assert not consul.catalog(identity.NAME)
+        assert consul.get(identity.KEY)
 
 
 def test_a_redis_with_another_password_is_left_alone(checkout):
     with RedisServer("another") as redis:
-        checkout.replace("deploy/local/demo-config.json", str(checkout.redis_port), str(redis.port))
+        checkout.replace("deploy/local/document.json", str(checkout.redis_port), str(redis.port))
         checkout.start()
         assert f"Port {redis.port} is taken: Redis goes to port" in checkout.log()
         assert count(checkout)[1] == 1

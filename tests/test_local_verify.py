@@ -6,6 +6,7 @@ import sys
 import pytest
 import verify
 
+import catalogs
 import debian
 import environment
 from servers import ServerNotFound
@@ -79,3 +80,15 @@ def test_a_fault_that_ruff_finds_fails_the_check(bare, became, monkeypatch, caps
     assert verify.main(["check"]) == 1
     assert f"`{faulty}` found faults" in capsys.readouterr().err
     assert became == []
+
+
+def test_messages_says_how_many_are_left_to_translate(bare, monkeypatch, capsys):
+    install_all(bare, ["gettext"])
+    monkeypatch.setattr(catalogs, "update", lambda root, python: 3)
+    assert verify.main(["messages"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "==> Messages that are not translated yet: 3"
+
+
+def test_messages_without_gettext_fails(bare, capsys):
+    assert verify.main(["messages"]) == 1
+    assert "what Debian calls gettext" in capsys.readouterr().err

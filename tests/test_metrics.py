@@ -11,6 +11,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo_site import metrics
+from demo_site.identity import KEY
+from demo_site.identity import METRICS_PREFIX as PREFIX
 from tests.support.documents import document
 from tests.support.membership import seconds_until_passing
 from tests.support.waiting import wait_until
@@ -42,7 +44,7 @@ def site(environment, new_site):
 def test_names_follow_the_conventions(site):
     text = site.get("/metrics").text
     for family in text_string_to_metric_families(text):
-        assert family.name.startswith(("counter_", "demo_config_"))
+        assert family.name.startswith(("counter_", f"{PREFIX}_"))
         assert family.documentation.endswith(".")
         assert f"# TYPE {family.name}{'_total' if family.type == 'counter' else ''} {family.type}" in text
 
@@ -82,7 +84,7 @@ def test_nothing_goes_backwards_when_workers_are_replaced(site):
         counters = [key for key in before if key[0].endswith(("_total", "_count", "_sum"))]
         assert all(after[key] >= before[key] for key in counters)
         assert after["counter_hits_total", None] == before["counter_hits_total", None] + 1
-        wait_until(lambda: value(site, "demo_config_state", "current") == 3, 10, "three workers")
+        wait_until(lambda: value(site, f"{PREFIX}_state", "current") == 3, 10, "three workers")
         before = after
 
 
@@ -131,44 +133,44 @@ def test_fault_of_the_site_is_counted_too(consul, own_redis, config_key, new_sit
 
 def test_configuration_is_told_for_all_workers(site, consul, redis, config_key):
     index = consul.index(config_key)
-    wait_until(lambda: value(site, "demo_config_state", "current") == 3, 10, "three workers")
+    wait_until(lambda: value(site, f"{PREFIX}_state", "current") == 3, 10, "three workers")
     found = samples(site)
-    assert found["demo_config_index", None] == index
-    assert 0 <= found["demo_config_age_seconds", None] < 60
-    assert 0 <= found["demo_config_consul_contact_age_seconds", None] < 60
+    assert found[f"{PREFIX}_index", None] == index
+    assert 0 <= found[f"{PREFIX}_age_seconds", None] < 60
+    assert 0 <= found[f"{PREFIX}_consul_contact_age_seconds", None] < 60
     consul.put(config_key, b"garbage")
-    wait_until(lambda: value(site, "demo_config_state", "rejected") == 3, 10, "three workers")
-    assert value(site, "demo_config_rejected_total") == 3
-    assert value(site, "demo_config_index") == index
+    wait_until(lambda: value(site, f"{PREFIX}_state", "rejected") == 3, 10, "three workers")
+    assert value(site, f"{PREFIX}_rejected_total") == 3
+    assert value(site, f"{PREFIX}_index") == index
     consul.put(config_key, document(redis))
-    wait_until(lambda: value(site, "demo_config_index") == consul.index(config_key), 10, "the new index")
-    assert value(site, "demo_config_state", "current") == 3
+    wait_until(lambda: value(site, f"{PREFIX}_index") == consul.index(config_key), 10, "the new index")
+    assert value(site, f"{PREFIX}_state", "current") == 3
 
 
 def test_lost_consul_is_told(own_consul, redis, new_site):
-    own_consul.put("demo-config", document(redis))
+    own_consul.put(KEY, document(redis))
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address}).gunicorn(workers=2)
-    wait_until(lambda: value(site, "demo_config_state", "current") == 2, 10, "two workers")
+    wait_until(lambda: value(site, f"{PREFIX}_state", "current") == 2, 10, "two workers")
     own_consul.kill()
-    wait_until(lambda: value(site, "demo_config_state", "stale") == 2, 10, "two workers")
-    assert value(site, "demo_config_watch_errors_total") >= 2
-    age = value(site, "demo_config_consul_contact_age_seconds")
-    wait_until(lambda: value(site, "demo_config_consul_contact_age_seconds") > age, 5, "the age to grow")
+    wait_until(lambda: value(site, f"{PREFIX}_state", "stale") == 2, 10, "two workers")
+    assert value(site, f"{PREFIX}_watch_errors_total") >= 2
+    age = value(site, f"{PREFIX}_consul_contact_age_seconds")
+    wait_until(lambda: value(site, f"{PREFIX}_consul_contact_age_seconds") > age, 5, "the age to grow")
 
 
 def test_registration_is_told(environment, new_site, consul):
     site = new_site({**environment, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}).gunicorn(workers=2)
     seconds_until_passing(consul)
-    wait_until(lambda: value(site, "demo_config_registered") == 1, 5, "registered")
-    assert value(site, "demo_config_registrations_total") == 1
+    wait_until(lambda: value(site, f"{PREFIX}_registered") == 1, 5, "registered")
+    assert value(site, f"{PREFIX}_registrations_total") == 1
     consul.deregister_all()
-    wait_until(lambda: value(site, "demo_config_registrations_total") == 2, 6, "the repair")
-    assert value(site, "demo_config_registered") == 1
+    wait_until(lambda: value(site, f"{PREFIX}_registrations_total") == 2, 6, "the repair")
+    assert value(site, f"{PREFIX}_registered") == 1
 
 
 def test_pool_size_is_the_connections_that_redis_sees(site, own_redis, consul, config_key):
     consul.put(config_key, document(own_redis))
-    wait_until(lambda: value(site, "demo_config_index") == consul.index(config_key), 10, "the new index")
+    wait_until(lambda: value(site, f"{PREFIX}_index") == consul.index(config_key), 10, "the new index")
 
     def visit():
         for _ in range(20):
@@ -183,7 +185,7 @@ def test_pool_size_is_the_connections_that_redis_sees(site, own_redis, consul, c
     def agree():
         with own_redis.client() as client:
             seen = len(client.client_list()) - 1
-        return value(site, "demo_config_redis_pool_connections") == seen > 0
+        return value(site, f"{PREFIX}_redis_pool_connections") == seen > 0
 
     wait_until(agree, 10, "the same number")
 

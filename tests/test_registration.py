@@ -7,6 +7,7 @@ import socket
 import dns.resolver
 import pytest
 
+from demo_site import identity
 from demo_site.environment import Environment
 from demo_site.registration.definition import DefinitionInvalid, define
 from tests.support.consul import ConsulServer
@@ -38,7 +39,7 @@ def commands(environment, new_site):
     return new_site({**environment, "SERVICE_PORT": "8123"})
 
 
-def default_id(port, name="mydemo"):
+def default_id(port, name=identity.NAME):
     return f"{name}-{socket.gethostname()}-{port}"
 
 
@@ -47,14 +48,14 @@ def default_id(port, name="mydemo"):
 
 def test_dns_gives_address_and_port_once_the_check_passes(served, consul):
     assert served.command("consul_register", "--interval", "1s").status == 0
-    consul.wait_registered("mydemo", passing=True)
-    assert [answer.address for answer in look_up(consul, "mydemo.service.consul", "A")] == ["127.0.0.1"]
-    assert [answer.port for answer in look_up(consul, "mydemo.service.consul", "SRV")] == [served.port]
+    consul.wait_registered(identity.NAME, passing=True)
+    assert [answer.address for answer in look_up(consul, f"{identity.NAME}.service.consul", "A")] == ["127.0.0.1"]
+    assert [answer.port for answer in look_up(consul, f"{identity.NAME}.service.consul", "SRV")] == [served.port]
 
 
 def test_health_checks_pass_and_count_no_hit(served, consul, redis):
     served.command("consul_register", "--interval", "1s")
-    [instance] = consul.wait_registered("mydemo", passing=True)
+    [instance] = consul.wait_registered(identity.NAME, passing=True)
     statuses = {check["CheckID"]: check["Status"] for check in instance["Checks"] if check["ServiceID"]}
     assert list(statuses.values()) == ["passing", "passing"]
     assert redis.hits() == 0
@@ -68,14 +69,14 @@ def test_check_turns_critical_while_redis_is_down_and_back(new_proxy, redis, con
     consul.put(config_key, value)
     site = new_site(environment)
     site.gunicorn().command("consul_register", "--port", str(site.port), "--interval", "1s")
-    consul.wait_registered("mydemo", passing=True)
+    consul.wait_registered(identity.NAME, passing=True)
     proxy.refuse()
-    wait_until(lambda: not consul.health("mydemo", passing=True), message="the instance to leave")
-    [instance] = consul.health("mydemo")
+    wait_until(lambda: not consul.health(identity.NAME, passing=True), message="the instance to leave")
+    [instance] = consul.health(identity.NAME)
     states = {check["Name"]: check["Status"] for check in instance["Checks"] if check["ServiceID"]}
     assert sorted(states.values()) == ["critical", "passing"], "/livez must stay passing: it removes the instance"
     proxy.pass_through()
-    consul.wait_registered("mydemo", passing=True)
+    consul.wait_registered(identity.NAME, passing=True)
 
 
 def test_entry_says_what_the_design_promises(commands, consul):
@@ -83,7 +84,7 @@ def test_entry_says_what_the_design_promises(commands, consul):
     assert (ended.status, ended.stderr) == (0, "")
     assert len(ended.stdout.splitlines()) == 1
     [entry] = consul.agent_services().values()
-    assert (entry["ID"], entry["Service"]) == (default_id(8123), "mydemo")
+    assert (entry["ID"], entry["Service"]) == (default_id(8123), identity.NAME)
     assert (entry["Address"], entry["Port"]) == ("127.0.0.1", 8123)
     assert {"version", "python", "django"} <= set(entry["Meta"])
 
@@ -124,7 +125,7 @@ def test_ipv6_address_is_checked_in_brackets(commands, consul, new_proxy):
     assert {check["HTTP"] for check in sent_checks(proxy)} == {
         f"http://[::1]:8123/{name}" for name in ("livez", "readyz")
     }
-    assert consul.wait_registered("mydemo")[0]["Service"]["Address"] == "::1"
+    assert consul.wait_registered(identity.NAME)[0]["Service"]["Address"] == "::1"
 
 
 def test_check_url_of_your_own_decides_on_traffic(commands, consul, new_proxy):
@@ -141,10 +142,10 @@ def test_check_url_of_your_own_decides_on_traffic(commands, consul, new_proxy):
 
 def test_registering_twice_leaves_one_instance_and_changes_nothing(commands, consul):
     first = commands.command("consul_register")
-    [before] = consul.catalog("mydemo")
+    [before] = consul.catalog(identity.NAME)
     second = commands.command("consul_register")
     assert (first.status, second.status) == (0, 0)
-    assert [entry["ModifyIndex"] for entry in consul.catalog("mydemo")] == [before["ModifyIndex"]]
+    assert [entry["ModifyIndex"] for entry in consul.catalog(identity.NAME)] == [before["ModifyIndex"]]
     assert "nothing changed" in second.stdout
 
 
@@ -152,7 +153,7 @@ def test_registering_twice_leaves_one_instance_and_changes_nothing(commands, con
 def test_registering_with_a_change_replaces_the_entry(commands, consul, change):
     commands.command("consul_register")
     assert "nothing changed" not in commands.command("consul_register", *change).stdout
-    assert len(consul.agent_services()) == len(consul.catalog("mydemo")) == 1
+    assert len(consul.agent_services()) == len(consul.catalog(identity.NAME)) == 1
 
 
 def test_deregistering_removes_this_instance_only(commands, consul):
@@ -161,7 +162,7 @@ def test_deregistering_removes_this_instance_only(commands, consul):
     assert commands.command("consul_deregister").status == 0
     assert list(consul.agent_services()) == [default_id(8124)]
     assert commands.command("consul_deregister", "--id", default_id(8124)).status == 0
-    wait_until(lambda: not consul.catalog("mydemo"))
+    wait_until(lambda: not consul.catalog(identity.NAME))
 
 
 def test_deregistering_what_is_not_there_is_said(commands):
@@ -180,36 +181,37 @@ def acl_consul():
 
 
 def acl_site(server, redis, new_site, rules):
-    server.put("demo-config", document(redis))
+    server.put(identity.KEY, document(redis))
     token = server.token('key_prefix "demo" { policy = "read" } ' + rules)
     return new_site({"CONSUL_HTTP_ADDR": server.address, "CONSUL_HTTP_TOKEN": token, "SERVICE_PORT": "8123"})
 
 
 def test_token_with_the_rights_registers(acl_consul, redis, new_site):
-    rules = 'service "mydemo" { policy = "write" } node_prefix "" { policy = "read" }'
+    rules = f'service "{identity.NAME}" {{ policy = "write" }} node_prefix "" {{ policy = "read" }}'
     site = acl_site(acl_consul, redis, new_site, rules)
     ended = site.command("consul_register")
     assert (ended.status, ended.stderr) == (0, "")
-    assert len(acl_consul.catalog("mydemo")) == 1
+    assert len(acl_consul.catalog(identity.NAME)) == 1
     assert site.command("consul_deregister").status == 0
     assert acl_consul.agent_services() == {}
 
 
 @pytest.mark.parametrize(
-    "rules", ["", 'service "mydemo" { policy = "read" }', 'service "another" { policy = "write" }']
+    "rules", ["", f'service "{identity.NAME}" {{ policy = "read" }}', 'service "another" { policy = "write" }']
 )
 def test_token_without_service_write_is_told_as_denied(acl_consul, redis, new_site, rules):
     ended = acl_site(acl_consul, redis, new_site, rules).command("consul_register")
     assert ended.status == DENIED
     assert "service:write" in ended.stderr
-    assert "mydemo" in ended.stderr
+    assert identity.NAME in ended.stderr
     assert "Traceback" not in ended.stderr
     assert acl_consul.agent_services() == {}
 
 
 def test_deregistering_without_the_right_is_told_as_denied(acl_consul, redis, new_site):
-    acl_consul.register("mydemo", ID=default_id(8123))
-    ended = acl_site(acl_consul, redis, new_site, 'service "mydemo" { policy = "read" }').command("consul_deregister")
+    acl_consul.register(identity.NAME, ID=default_id(8123))
+    site = acl_site(acl_consul, redis, new_site, f'service "{identity.NAME}" {{ policy = "read" }}')
+    ended = site.command("consul_deregister")
     acl_consul.deregister_all()
     assert ended.status == DENIED
     assert "service:write" in ended.stderr
@@ -227,7 +229,7 @@ def test_entry_that_the_agent_took_and_the_catalog_never_got_is_told(redis, new_
             site.environment["CONSUL_HTTP_TOKEN"] = ""
         ended = site.command("consul_register")
         assert list(agent.agent_services()) == [default_id(8123)]
-        assert server.catalog("mydemo") == []
+        assert server.catalog(identity.NAME) == []
     assert ended.status == DENIED
     assert all(
         saying in ended.stderr for saying in ("the catalog does not show it", "service:write", "agent's own token")
@@ -236,7 +238,7 @@ def test_entry_that_the_agent_took_and_the_catalog_never_got_is_told(redis, new_
 
 
 def test_unreachable_agent(new_site, redis, tmp_path):
-    path = tmp_path / "demo-config.json"
+    path = tmp_path / "document.json"
     path.write_text(json.dumps(document(redis)))
     site = new_site({"DEMO_CONFIG_FILE": str(path), "CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}"})
     for command in ("consul_register", "consul_deregister"):
@@ -300,7 +302,7 @@ def test_all_that_is_wrong_is_told_and_nothing_is_sent(commands, consul, new_pro
 @pytest.fixture
 def kept(environment, own_consul, redis, new_site):
     """A site that answers, and another process that keeps its registration with a Consul of their own."""
-    own_consul.put("demo-config", document(redis))
+    own_consul.put(identity.KEY, document(redis))
     variables = {"CONSUL_HTTP_ADDR": own_consul.address}
     site = new_site(variables).gunicorn()
 
@@ -315,7 +317,7 @@ def kept(environment, own_consul, redis, new_site):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_kept_registration_goes_with_its_keeper(kept, own_consul, kind, number):
     keeper = kept("--check", kind)
-    own_consul.wait_registered("mydemo", passing=True)
+    own_consul.wait_registered(identity.NAME, passing=True)
     keeper.signal(number)
     assert keeper.wait(10) == 0
     assert own_consul.agent_services() == {}
@@ -325,25 +327,25 @@ def test_kept_registration_goes_with_its_keeper(kept, own_consul, kind, number):
 @pytest.mark.parametrize("kind", ["http", "ttl"])
 def test_agent_that_lost_its_state_gets_the_registration_back(kept, own_consul, kind):
     kept("--check", kind)
-    own_consul.wait_registered("mydemo", passing=True)
+    own_consul.wait_registered(identity.NAME, passing=True)
     own_consul.restart()
-    own_consul.wait_registered("mydemo", passing=True, bound=15)
+    own_consul.wait_registered(identity.NAME, passing=True, bound=15)
 
 
 def test_entry_that_was_removed_or_changed_by_hand_is_repaired(kept, own_consul):
     kept("--tag", "a")
-    [instance] = own_consul.wait_registered("mydemo", passing=True)
+    [instance] = own_consul.wait_registered(identity.NAME, passing=True)
     own_consul.deregister_all()
-    own_consul.wait_registered("mydemo", bound=10)
-    own_consul.register("mydemo", ID=instance["Service"]["ID"], Port=1)
-    wait_until(lambda: own_consul.catalog("mydemo")[0]["ServiceTags"] == ["a"], bound=10)
-    assert own_consul.catalog("mydemo")[0]["ServicePort"] == instance["Service"]["Port"]
+    own_consul.wait_registered(identity.NAME, bound=10)
+    own_consul.register(identity.NAME, ID=instance["Service"]["ID"], Port=1)
+    wait_until(lambda: own_consul.catalog(identity.NAME)[0]["ServiceTags"] == ["a"], bound=10)
+    assert own_consul.catalog(identity.NAME)[0]["ServicePort"] == instance["Service"]["Port"]
 
 
 @pytest.mark.parametrize("gone", ["dead", "silent"])
 def test_keeper_ends_in_time_while_consul_is_gone(kept, own_consul, gone):
     keeper = kept()
-    own_consul.wait_registered("mydemo")
+    own_consul.wait_registered(identity.NAME)
     own_consul.kill() if gone == "dead" else own_consul.pause()
     keeper.signal(signal.SIGTERM)
     assert keeper.wait(15) in (0, UNREACHABLE)

@@ -14,7 +14,7 @@ NOW = datetime.now(UTC)
 
 
 def value(message, index=1, kind="consul", at=NOW, generation=0):
-    return parsed(raw(SMALLEST | {"show_message": message}), kind, "demo-config", index, at, generation)
+    return parsed(raw(SMALLEST | {"show_message": message}), kind, "config", index, at, generation)
 
 
 def test_empty_at_first():

@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 EX_UNAVAILABLE, EX_NOPERM, EX_NOINPUT, EX_CONFIG = 69, 77, 66, 78
 
 
-def value(message="kept", index=7, key="demo-config"):
+def value(message="kept", index=7, key="config"):
     return parsed(raw(SMALLEST | {"show_message": message}), "consul", key, index)
 
 
@@ -41,7 +41,7 @@ def mode(path):
 
 def test_what_was_kept_is_read(path):
     snapshot.keep(path, value("kept ☃"), ago())
-    found = snapshot.read(path, "demo-config", None)
+    found = snapshot.read(path, "config", None)
     assert (found.kind, found.index, found.document.show_message) == ("snapshot", 7, "kept ☃")
     assert abs(found.loaded_at - ago()) < timedelta(seconds=60)
 
@@ -97,14 +97,14 @@ def test_link_in_place_of_the_draft_is_not_followed(path, tmp_path):
     assert target.read_text() == "of somebody else"
 
 
-KEPT = {"key": "demo-config", "index": 7, "document": json.dumps(SMALLEST)}
+KEPT = {"key": "config", "index": 7, "document": json.dumps(SMALLEST)}
 CORRUPT = {
     "empty": b"",
     "half": json.dumps(KEPT).encode()[:-20],
     "binary": bytes(range(256)),
     "a list": b"[]",
     "a number": b"1",
-    "no document": b'{"key": "demo-config", "index": 7}',
+    "no document": b'{"key": "config", "index": 7}',
     "no index": json.dumps(KEPT | {"index": None}).encode(),
     "document of another kind": json.dumps(KEPT | {"document": 5}).encode(),
     "invalid document": json.dumps(KEPT | {"document": "{}"}).encode(),
@@ -116,30 +116,30 @@ CORRUPT = {
 def test_corrupt_file_is_refused_with_its_reason(path, content):
     path.write_bytes(CORRUPT[content])
     with pytest.raises(snapshot.SnapshotUnusable, match=r"corrupt|invalid: redis_config: is missing"):
-        snapshot.read(path, "demo-config", None)
+        snapshot.read(path, "config", None)
 
 
 def test_missing_file_is_refused_with_its_reason(path):
     with pytest.raises(snapshot.SnapshotUnusable, match="No such file"):
-        snapshot.read(path, "demo-config", None)
+        snapshot.read(path, "config", None)
 
 
 def test_document_of_another_key_is_refused(path):
     snapshot.keep(path, value(key="another"), ago())
     with pytest.raises(snapshot.SnapshotUnusable, match="another key"):
-        snapshot.read(path, "demo-config", None)
+        snapshot.read(path, "config", None)
 
 
 @pytest.mark.parametrize(("age", "max_age"), [(0, 600), (3000, 3600), (7200, None)])
 def test_young_enough(path, age, max_age):
     snapshot.keep(path, value(), ago(seconds=age))
-    assert snapshot.read(path, "demo-config", max_age)
+    assert snapshot.read(path, "config", max_age)
 
 
 def test_too_old_is_refused_with_both_ages(path):
     snapshot.keep(path, value(), ago(seconds=7200))
     with pytest.raises(snapshot.SnapshotUnusable, match=r"it is 72\d\d s old, .* allows 3600 s"):
-        snapshot.read(path, "demo-config", 3600)
+        snapshot.read(path, "config", 3600)
 
 
 # When it is written.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
+from demo_site import identity
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, changed, document, raw
@@ -101,7 +102,7 @@ class Condition:
 
 @pytest.fixture(scope="module", params=CASES)
 def condition(request, session_consul, acl_consul):
-    key = f"demo-config-{uuid.uuid4()}"
+    key = f"{identity.KEY}-{uuid.uuid4()}"
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy(session_consul.http_port))
         site = stack.enter_context(Site(make_condition(request.param, key, session_consul, acl_consul, proxy)))
@@ -211,7 +212,7 @@ def test_empty_variable_means_unset(environment, new_site):
 @pytest.fixture
 def file_site(new_site, tmp_path):
     """A site that reads its document from a file; no Consul listens where it could ask."""
-    path = tmp_path / "demo-config.json"
+    path = tmp_path / "document.json"
     return new_site({"DEMO_CONFIG_FILE": str(path), "CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}"}), path
 
 
@@ -269,7 +270,7 @@ def stop_consul(consul, key):
 @pytest.fixture
 def own_site(own_consul, redis, new_site):
     """Two workers, with a Consul of their own."""
-    own_consul.put("demo-config", document(redis))
+    own_consul.put(identity.KEY, document(redis))
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address}).gunicorn(workers=2)
     wait_until(lambda: len(site.worker_pids()) == 2)
     return site
@@ -277,8 +278,8 @@ def own_site(own_consul, redis, new_site):
 
 @pytest.mark.parametrize("trouble", [break_document, delete_document, stop_consul])
 def test_killed_worker_is_replaced_on_the_value_in_force(own_site, own_consul, trouble):
-    index = own_consul.index("demo-config")
-    trouble(own_consul, "demo-config")
+    index = own_consul.index(identity.KEY)
+    trouble(own_consul, identity.KEY)
     for _ in range(2):
         before = set(own_site.worker_pids())
         os.kill(min(before), signal.SIGKILL)
@@ -288,19 +289,19 @@ def test_killed_worker_is_replaced_on_the_value_in_force(own_site, own_consul, t
 
 @pytest.mark.parametrize("trouble", [break_document, stop_consul])
 def test_reload_keeps_the_value_in_force(own_site, own_consul, trouble):
-    index, before = own_consul.index("demo-config"), set(own_site.worker_pids())
-    trouble(own_consul, "demo-config")
+    index, before = own_consul.index(identity.KEY), set(own_site.worker_pids())
+    trouble(own_consul, identity.KEY)
     own_site.signal(signal.SIGHUP)
     wait_until(lambda: not before & set(own_site.worker_pids()), message="new workers in place of the old")
     assert_all_workers_serve(own_site, index)
 
 
 def test_worker_replaced_after_its_requests_serves_the_value_in_force(own_consul, redis, new_site):
-    own_consul.put("demo-config", document(redis))
-    index = own_consul.index("demo-config")
+    own_consul.put(identity.KEY, document(redis))
+    index = own_consul.index(identity.KEY)
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address}).gunicorn("--max-requests", "20", workers=2)
     first = set(site.worker_pids())
-    own_consul.put("demo-config", BROKEN)
+    own_consul.put(identity.KEY, BROKEN)
 
     def all_replaced():
         site.get("/livez")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+from demo_site import identity
 from tests.support.admin import PATH, start_admin
 from tests.support.documents import document
 from tests.support.proxy import Proxy
@@ -123,7 +124,8 @@ def test_registration_is_found_where_gunicorn_listens_on_every_address(consul, r
         site.address = f"{ANY}:{site.port}"
         cards = Cards(site.gunicorn())
         cards.wait("registration", "good")
-        assert f"mydemo-{socket.gethostname()}-{site.port} at 127.0.0.1:{site.port}" in cards.text("registration")
+        name = f"{identity.NAME}-{socket.gethostname()}-{site.port}"
+        assert f"{name} at 127.0.0.1:{site.port}" in cards.text("registration")
 
 
 def test_registration_of_runserver_is_that_of_the_port_it_serves(consul, redis):
@@ -131,8 +133,8 @@ def test_registration_of_runserver_is_that_of_the_port_it_serves(consul, redis):
         site.runserver("--noreload")
         # It closes connections at will, maybe as the next request is on its way.
         cards = wait_until(lambda: Cards(site), message="the login", ignoring=(requests.ConnectionError,))
-        name = f"mydemo-{socket.gethostname()}-{site.port}"
+        name = f"{identity.NAME}-{socket.gethostname()}-{site.port}"
         wait_until(lambda: f"{name} is not registered" in cards.text("registration"), message="the id to show")
-        consul.register("mydemo", ID=name, Address="192.0.2.7", Port=81, Check={"TTL": "10m", "Status": "passing"})
+        consul.register(identity.NAME, ID=name, Address="192.0.2.7", Port=81, Check={"TTL": "10m", "Status": "passing"})
         cards.wait("registration", "good")
         assert f"{name} at 192.0.2.7:81" in cards.text("registration")

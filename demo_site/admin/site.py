@@ -7,13 +7,16 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path
+from django.utils.functional import lazy
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language
 from django.views.decorators.debug import sensitive_post_parameters
 
-VIEW = "demo_site.view_effective_configuration"
-CHANGE = "demo_site.change_configuration"
-ROLL_BACK = "demo_site.roll_back_configuration"
+from ..identity import LABEL, TITLES
+
+VIEW = f"{LABEL}.view_effective_configuration"
+CHANGE = f"{LABEL}.change_configuration"
+ROLL_BACK = f"{LABEL}.roll_back_configuration"
 
 # Route, name, the function in this package (imported when it is asked for: a start does without), permission.
 _PAGES = (
@@ -26,7 +29,7 @@ _PAGES = (
 
 
 class DemoAdminSite(admin.AdminSite):
-    site_header = site_title = _("Demo site")
+    site_header = site_title = lazy(lambda: TITLES.get(get_language() or "", TITLES["en"]), str)()
     index_template = "demo_site/admin_index.html"
 
     def get_urls(self) -> list[URLPattern | URLResolver]:

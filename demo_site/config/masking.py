@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from ..document.fields import given, values
 from ..document.model import FIELDS, Document
 from ..environment import TABLE, Environment
+from ..identity import FINGERPRINT_SALT
 from ..messages import Message
 
 # Up to the last "@", as what parses URLs does: an unquoted one may stand in the password. And libpq's parameters.
@@ -32,7 +33,7 @@ class Masker:
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
-        fingerprint = salted_hmac("demo_site.config.effective", secret, algorithm="sha256").hexdigest()[:8]
+        fingerprint = salted_hmac(FINGERPRINT_SALT, secret, algorithm="sha256").hexdigest()[:8]
         return f"•••••••• (fingerprint {fingerprint})"
 
     def clean(self, value: Any) -> Any:

@@ -25,7 +25,7 @@ class StoredRevision:
 
     @property
     def origin(self) -> Message:
-        """For people: "Consul key demo-config, ModifyIndex 86"."""
+        """For people: "Consul key KEY, ModifyIndex 86"."""
         if self.kind == "file":
             return _("file %(path)s", path=self.place)
         where = {"key": self.place, "index": self.index}

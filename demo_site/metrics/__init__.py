@@ -6,6 +6,7 @@ Names and units follow https://prometheus.io/docs/practices/naming/; docs/operat
 import time
 from typing import Any
 
+from ..identity import METRICS_PREFIX as PREFIX
 from .families import Counter, Gauge, Histogram, text
 
 FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open", "internal")
@@ -33,22 +34,22 @@ DURATION = Histogram(
     "handler",
     ("page", "health", "admin", "other"),
 )
-INDEX = Gauge("demo_config_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
-LOADED_AT = Gauge("demo_config_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
+INDEX = Gauge(f"{PREFIX}_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
+LOADED_AT = Gauge(f"{PREFIX}_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
 WORKERS_IN_STATE = {
-    state: Gauge("demo_config_state", "Workers whose configuration is in this state.") for state in STATES
+    state: Gauge(f"{PREFIX}_state", "Workers whose configuration is in this state.") for state in STATES
 }
-REJECTED = Counter("demo_config_rejected_total", "Documents that did not take effect, counted by each worker.")
-WATCH_ERRORS = Counter("demo_config_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
+REJECTED = Counter(f"{PREFIX}_rejected_total", "Documents that did not take effect, counted by each worker.")
+WATCH_ERRORS = Counter(f"{PREFIX}_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
 CONTACT_AT = Gauge(
-    "demo_config_consul_contact_age_seconds",
+    f"{PREFIX}_consul_contact_age_seconds",
     "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 60 s.",
     _age,
 )
-REGISTERED = Gauge("demo_config_registered", "1 while the Consul agent holds the registration as it should be.")
-REGISTRATIONS = Counter("demo_config_registrations_total", "Registrations written: the first, and each repair.")
-REGISTRATION_ERRORS = Counter("demo_config_registration_errors_total", "Failed attempts to keep the registration.")
-POOL_CONNECTIONS = Gauge("demo_config_redis_pool_connections", "Open connections to Redis, over all workers.")
+REGISTERED = Gauge(f"{PREFIX}_registered", "1 while the Consul agent holds the registration as it should be.")
+REGISTRATIONS = Counter(f"{PREFIX}_registrations_total", "Registrations written: the first, and each repair.")
+REGISTRATION_ERRORS = Counter(f"{PREFIX}_registration_errors_total", "Failed attempts to keep the registration.")
+POOL_CONNECTIONS = Gauge(f"{PREFIX}_redis_pool_connections", "Open connections to Redis, over all workers.")
 
 _FAMILIES: tuple[Any, ...] = (
     *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, REJECTED, WATCH_ERRORS, CONTACT_AT),
@@ -71,4 +72,4 @@ def exposition() -> str:
     states = [
         ("", f'state="{state}"', value) for state, gauge in WORKERS_IN_STATE.items() for _, _, value in gauge.samples()
     ]
-    return "".join([*families, text("demo_config_state", "gauge", "Workers in this state.", states)])
+    return "".join([*families, text(f"{PREFIX}_state", "gauge", "Workers in this state.", states)])

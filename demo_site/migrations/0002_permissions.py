@@ -1,9 +1,11 @@
 from django.db import migrations
 
+from ..identity import LABEL
+
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("demo_site", "0001_permissions"),
+        (LABEL, "0001_permissions"),
     ]
 
     operations = [

@@ -1,6 +1,7 @@
 """The local Consul agent: one that runs already, or one of our own with its state under `.local/`."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from loopback import request, wait_until
 from processes import Failed, Process, Session, run
 from servers import Say
 
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from demo_site.identity import KEY as KEY  # for the other modules here too
+
 DEFAULT_PORT = 8500
-KEY = "demo-config"
 START_SECONDS = 30.0
 
 

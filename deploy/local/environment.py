@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import debian
-from processes import Failed, run
+from processes import Failed, checked
 from servers import Say
 
 
@@ -29,7 +29,7 @@ def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") 
     if missing:
         say(f"Installing {' and '.join(missing)} into {name}")
         options = [option for file in missing for option in ("-r", str(root / file))]
-        _checked([python, "-m", "pip", "install", "--disable-pip-version-check", *options])
+        checked([python, "-m", "pip", "install", "--disable-pip-version-check", *options])
         stamp.write_text(json.dumps(installed | wanted))
     return python
 
@@ -47,7 +47,7 @@ def _make(directory: Path, say: Say) -> None:
         _bring_venv(say)
     say(f"Making {directory.name}")
     shutil.rmtree(directory, ignore_errors=True)
-    _checked([sys.executable, "-m", "venv", str(directory)])
+    checked([sys.executable, "-m", "venv", str(directory)])
 
 
 def _bring_venv(say: Say) -> None:
@@ -58,9 +58,3 @@ def _bring_venv(say: Say) -> None:
     except debian.Unavailable as reason:
         message = f"This Python cannot make virtual environments: sudo apt-get install {package}, and run this again."
         raise Failed(f"{message} ({reason})") from reason
-
-
-def _checked(command: list[str | Path]) -> None:
-    done = run(command)
-    if done.status:
-        raise Failed(f"`{' '.join(map(str, command[:4]))}` ended with status {done.status}:\n{done.output}")

@@ -110,6 +110,18 @@ def run(
     return Result(popen.returncode, output.decode(errors="replace").strip())
 
 
+def checked(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> None:
+    """Runs a command that is to succeed. Raises Failed with its output."""
+    done = run(command, environment=environment, directory=directory)
+    if done.status:
+        raise Failed(f"`{' '.join(map(str, command[:4]))}` ended with status {done.status}:\n{done.output}")
+
+
 def _start(
     command: Sequence[str | Path],
     environment: Mapping[str, str] | None,

@@ -27,7 +27,7 @@ from servers import ServerNotFound, find_consul, find_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
-TEMPLATE = Path(__file__).with_name("demo-config.json")
+TEMPLATE = Path(__file__).with_name("document.json")
 SITE_PORT = 8000
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

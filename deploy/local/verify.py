@@ -1,4 +1,4 @@
-"""`make test`, `make soak`, `make bench` and `make check`: brings what they need to a fresh machine, then runs them."""
+"""`make test`, `soak`, `bench`, `check` and `messages`: brings what they need to a fresh machine, then runs them."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import catalogs
 import debian
 import environment
 from axe import find_axe
@@ -58,8 +59,15 @@ def check(python: Path, arguments: list[str]) -> None:
             raise Failed(f"`{' '.join(command)}` found faults.")
     say("mypy")
     # mypy's Django plugin loads the settings, which read this file in place of Consul.
-    document = Path(__file__).with_name("demo-config.json")
+    document = Path(__file__).with_name("document.json")
     _become([str(python), "-m", "mypy"], {"DEMO_CONFIG_FILE": str(document)})
+
+
+def messages(python: Path, arguments: list[str]) -> None:
+    """Brings the catalogs up to date, and says what is left to translate. Raises Failed."""
+    _bring_programs({"gettext": PROGRAMS["gettext"]})
+    untranslated = catalogs.update(ROOT, python)
+    say(f"Messages that are not translated yet: {untranslated}")
 
 
 def _find_servers() -> dict[str, str]:
@@ -86,11 +94,14 @@ def say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status; where all goes well this process becomes the tool that has it."""
+    """The exit status, where this process does not become the tool that has one."""
     os.chdir(ROOT)
     try:
         python = environment.provide(ROOT, REQUIREMENTS, say)
-        {"test": test, "soak": soak, "bench": bench, "check": check}[arguments[0]](python, arguments[1:])
+        {"test": test, "soak": soak, "bench": bench, "check": check, "messages": messages}[arguments[0]](
+            python, arguments[1:]
+        )
+        return 0
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)
     return 1

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from demo_site import identity
 from tests.support.documents import document
 from tests.support.membership import NAME, Visitors, check_statuses, registrations, restart, seconds_until_passing
 from tests.support.outage import pause_under_load
@@ -21,7 +22,7 @@ REPAIR_SECONDS = 5
 @pytest.fixture
 def new_member(own_consul, own_redis, new_site):
     """Make instances that register themselves with a Consul of the test's own."""
-    own_consul.put("demo-config", document(own_redis))
+    own_consul.put(identity.KEY, document(own_redis))
     return lambda **more: new_site({"CONSUL_HTTP_ADDR": own_consul.address, "CONSUL_REGISTER": "1", **more})
 
 

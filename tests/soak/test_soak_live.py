@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from demo_site import identity
 from demo_site.config.watcher import WAIT_SECONDS
 from tests.support.consul import ConsulServer
 from tests.support.documents import document, raw
@@ -24,7 +25,7 @@ from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 from tests.support.workers import Load, Workers
 
-COUNT, CLIENTS, KEY = 4, 16, "demo-config"
+COUNT, CLIENTS, KEY = 4, 16, identity.KEY
 HTML = "<!doctype html><title>Sign in</title>"
 
 

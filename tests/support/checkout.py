@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import requests
 
 from tests.support.binaries import PROJECT, consul_binary, redis_binary
 from tests.support.ports import free_port
@@ -49,7 +50,7 @@ class Checkout(ServerProcess):
                 shutil.copy(source, self.root / name)
         self.replace("deploy/local/consul_server.py", "DEFAULT_PORT = 8500", f"DEFAULT_PORT = {self.consul_port}")
         self.replace("deploy/local/run.py", "SITE_PORT = 8000", f"SITE_PORT = {self.site_port}")
-        self.replace("deploy/local/demo-config.json", "6379", str(self.redis_port))
+        self.replace("deploy/local/document.json", "6379", str(self.redis_port))
 
     def replace(self, name, old, new):
         """Change one file of the copy."""
@@ -115,6 +116,11 @@ class Checkout(ServerProcess):
     @property
     def consul_url(self):
         return self.shown("Consul UI").removesuffix("/ui/")
+
+    @property
+    def dns_port(self):
+        """Where its Consul answers DNS."""
+        return requests.get(f"{self.consul_url}/v1/agent/self", timeout=10).json()["DebugConfig"]["DNSPort"]
 
     def close(self):
         for process in self.processes():

@@ -5,11 +5,11 @@ import time
 
 import requests
 
+from demo_site.identity import NAME
 from tests.support.waiting import wait_until
 from tests.support.workers import NUMBER
 
 REGISTRATION = b"PUT /v1/agent/service/register"
-NAME = "mydemo"
 
 
 def registrations(proxy):

@@ -37,7 +37,7 @@ def write_for_ever(shared, writer):
     number = 0
     while True:
         number += 1
-        value = parsed(document(writer, number), "consul", "demo-config", number, datetime.now(UTC))
+        value = parsed(document(writer, number), "consul", "config", number, datetime.now(UTC))
         with shared.locked():
             shared.write(value)
 

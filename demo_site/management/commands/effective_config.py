@@ -103,7 +103,7 @@ def _moment(text: str) -> str:
 
 
 def _sentence(instance: Instance) -> str:
-    """Such as "mydemo-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
+    """Such as "NAME-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
     absent = "NOT REGISTERED, but it should be" if instance.lost else "not registered"
     return f"{instance.name}: {instance.count} workers{missing}, {instance.health or absent}"
