@@ -22,22 +22,14 @@ SOURCES = sources()
 
 
 def imported_by(name):
-    """The full names of what a module imports when it runs, inside functions too, each with the names taken from it."""
+    """The full names that a module imports, inside functions and under TYPE_CHECKING too."""
     path = SOURCES[name]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in running(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from _from(node, package)
-
-
-def running(node):
-    """The nodes of a tree but those under `if TYPE_CHECKING`, which only a type checker sees."""
-    yield node
-    if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
-        for child in ast.iter_child_nodes(node):
-            yield from running(child)
 
 
 def _from(node, package):
@@ -63,17 +55,55 @@ def test_there_is_something_to_check():
     assert "demo_site.consul_agent.kv" in set(own_modules("demo_site.config.source"))
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if within(name, "demo_site.consul_agent")])
-def test_consul_agent_knows_no_django_and_nothing_else_of_the_site(name):
-    forbidden = [imported for imported in imported_by(name) if within(imported, "django", "counter")]
-    assert forbidden == []
-    assert [own for own in own_modules(name) if not within(own, "demo_site.consul_agent")] == []
+# The house from the ground up: nothing imports from its own floor, but for modules of one package, or from above.
+FLOORS = (
+    {"identity", "instance", "messages", "models", "version"},
+    {"consul_agent", "document", "metrics", "migrations", "startup"},
+    {"environment", "redis_cache"},
+    {"config", "counter", "registration"},
+    {"fleet"},
+    {"monitoring", "serving", "templatetags"},
+    {"admin", "apps", "management", "settings", "urls", "wsgi"},
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def test_document_knows_no_django_and_nothing_else_of_the_site():
-    imported = list(imported_by("demo_site.document.parsing"))
-    assert not any(within(name, "django", "consul", "requests", "redis", "os", "socket") for name in imported)
-    assert list(own_modules("demo_site.document.parsing")) == []
+def room(name):
+    """The package or module of the house that a module is in; demo_site itself has the version."""
+    parts = name.split(".")
+    return parts[0] if parts[0] != "demo_site" else parts[1] if len(parts) > 1 else "version"
+
+
+def test_every_room_is_on_a_floor():
+    assert {room(name) for name in SOURCES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_lead_down(name):
+    own = {other for other in own_modules(name) if room(other) != room(name)}
+    assert [other for other in own if FLOOR[room(other)] >= FLOOR[room(name)]] == []
+
+
+@pytest.mark.parametrize("package", ["consul_agent", "document"])
+def test_consul_agent_and_document_know_no_django_and_of_the_site_only_its_messages(package):
+    names = [name for name in SOURCES if room(name) == package]
+    imported = {other for name in names for other in imported_by(name)}
+    assert [other for other in imported if within(other, "django", "counter")] == []
+    assert {room(own) for name in names for own in own_modules(name)} == {package, "messages"}
+
+
+def test_document_does_no_input_and_output():
+    imported = {other for name in SOURCES if room(name) == "document" for other in imported_by(name)}
+    assert not any(within(name, "consul", "requests", "redis", "os", "socket", "pathlib") for name in imported)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_only_its_user_names_a_setting(name):
+    """Everybody else gets it from the model, by way of its declaration."""
+    users = {"redis_password": {"redis_cache"}, "show_message": {"counter", "settings"}}
+    text = SOURCES[name].read_text()
+    for path, rooms in users.items():
+        assert path not in text or room(name) in {"document", *rooms}
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -82,7 +112,7 @@ def test_nothing_imports_the_settings_by_module_name(name):
     assert not any(within(imported, "demo_site.settings") for imported in imported_by(name))
 
 
-FORBIDDEN_TO_COUNTER = [f"demo_site.{package}" for package in ("consul_agent", "config", "registration")]
+FORBIDDEN_TO_COUNTER = [f"demo_site.{package}" for package in ("consul_agent", "config", "document", "registration")]
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if within(name, "counter")])

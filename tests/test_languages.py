@@ -1,28 +1,33 @@
 """English and Simplified Chinese: nothing untranslated, and the right language for who asks."""
 
-import ast
-import json
+import gettext
 import re
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import requests
 
+from demo_site.config.revision import parsed
+from demo_site.config.status import REJECTED, STALE, Rejected, Status, out_of_step
 from demo_site.consul_agent import kv, services
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client, Timeouts
 from demo_site.consul_agent.errors import ConsulError
+from demo_site.consul_agent.kv import Entry
+from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import Environment
+from demo_site.messages import joined
 from demo_site.registration.definition import DefinitionInvalid, define
 from tests.support.admin import PATH, start_admin
 from tests.support.binaries import PROJECT
-from tests.support.documents import MESSAGE, document
+from tests.support.documents import MESSAGE, SMALLEST, document, raw
 from tests.support.readme import README, rows, section
 from tests.support.site import HTML, TEXT
-from tests.test_docs import faults_of, faulty_document
+from tests.test_docs import faulty_document
 
 import catalogs
 
@@ -94,108 +99,48 @@ def test_make_messages_adds_what_is_new_untranslated_and_drops_what_is_gone(copy
     assert contents(copy) == first
 
 
-# The parts that know no Django: what they say to people, demo_site/wording.py has to know.
-SPEAKERS = [
-    *["config/document", "config/effective", "config/live", "config/state", "config/store", "config/watcher"],
-    *[
-        "consul_agent/client",
-        "consul_agent/connection",
-        "consul_agent/kv",
-        "consul_agent/services",
-        "consul_agent/sessions",
-        "consul_agent/txn",
-    ],
-    *["fleet/overview", "fleet/publisher", "fleet/this_worker", "fleet/worker"],
-    *["durations", "redis_cache/probe", "registration/definition"],
-]
-NOT_FOR_VISITORS = {
-    *["Connection refused", "Field required", "not found", "permission denied"],  # of others, and worded anew
-    *["GET % every %, answered within %", "the instance reports % every %"],  # in Consul's own pages
-    "%; removed after % without",
-    "started without a configuration",  # of a programmer
-    "passing warning critical",
-}
-TRANSLATE = """
-import json, os
-from django.utils.translation import override
-from demo_site import wording
-texts = json.loads(os.environ["TEST_TEXTS"])
-with override(os.environ["TEST_LANGUAGE"]):
-    print(json.dumps([wording.localized(text) for text in texts]))
-"""
+# Messages, which are made where nobody knows the visitor's language.
+
+CHINESE_TEXTS = gettext.GNUTranslations(BytesIO((PROJECT / "demo_site" / CATALOG).with_suffix(".mo").read_bytes()))
 HAN, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile(r"[a-z]{2,} [a-z]+ [a-z]{2,}")
 
 
-def sentences(module):
-    """What the module may say, with % for what is put in: every text of words but docstrings, logs and patterns."""
-    tree = ast.parse((PROJECT / "demo_site" / f"{module}.py").read_text())
-    left_out = set()
-    for node in ast.walk(tree):
-        is_internal = isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("logger.", "re."))
-        if is_internal or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            left_out.update(ast.walk(node))
-        elif isinstance(node, ast.JoinedStr) and node not in left_out:
-            left_out.update(set(ast.walk(node)) - {node})
-            yield "".join(part.value if isinstance(part, ast.Constant) else "%" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in left_out:
-            yield node.value
+def untranslated(messages):
+    """The messages of which something is still English in Chinese, each with what a page would show."""
+    found = {message: message.translated(CHINESE_TEXTS.gettext) for message in messages}
+    return {text: shown for text, shown in found.items() if not HAN.search(shown) or ENGLISH.search(shown)}
 
 
-def known_sentences():
-    """What wording.py knows, as the code says it and with % for what is put in."""
-    nodes = list(ast.walk(ast.parse((PROJECT / "demo_site/wording.py").read_text())))
-    texts = [node.args[0].value for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "_"]
-    (said,) = [ast.literal_eval(node) for node in nodes if isinstance(node, ast.Dict)]
-    return [re.sub(r"%\(\w+\)s", "%", said.get(text, text)) for text in texts]
+def reasons(message):
+    """Messages that contain this one, as the pages show it."""
+    revision = parsed(raw(SMALLEST), "snapshot", "key", 7)
+    return [Status(STALE, message).message, out_of_step(revision, message).message, joined([message, message])]
 
 
-def in_language(site, texts, language="zh-hans"):
-    """What pages make of the texts."""
-    done = site.command("shell", "-c", TRANSLATE, TEST_TEXTS=json.dumps(texts), TEST_LANGUAGE=language)
-    assert done.status == 0, done.stderr
-    return dict(zip(texts, json.loads(done.stdout.splitlines()[-1]), strict=True))
-
-
-def untranslated(site, texts):
-    """Those of which something is still English in Chinese."""
-    found = in_language(site, texts)
-    return {text: said for text, said in found.items() if not HAN.search(said) or ENGLISH.search(said)}
-
-
-def test_every_sentence_of_the_code_can_be_translated(session_site):
-    """It is one that is known, or a part of one that is put together."""
-    known = known_sentences()
-    said = {re.sub(r"^[\w.%-]+: |^; ", "", text.replace("%:%", "%")) for each in SPEAKERS for text in sentences(each)}
-    of_words = {text for text in said - NOT_FOR_VISITORS if re.search(r"[a-z]{2,} [a-z]{2,}", text)}
-    patterns = {text: re.escape(text).replace("%", ".+?") for text in of_words}
-    whole = [text for text in of_words if not any(re.search(patterns[text], sentence) for sentence in known)]
-    assert untranslated(session_site, [text.replace("%", "7") for text in whole]) == {}
-
-
-def test_every_sentence_comes_out_in_chinese(session_site):
-    """Whatever is put in, and whichever others there are that begin or end like it."""
-    made = [text.replace("%", "7") for text in known_sentences()]
-    assert untranslated(session_site, made) == {}
-    listed = [f"redis_config.redis_port: {one}; show_message: is missing" for one in made if "7" not in one]
-    assert untranslated(session_site, listed) == {}
-
-
-def test_every_fault_of_the_readme_comes_out_in_chinese(session_site):
-    """By itself, and where a page tells why a document was rejected."""
-    faults = [
-        fault for row in rows(section(README, "What every fault says")) for fault in faults_of(faulty_document(row[0]))
-    ]
+def test_every_fault_of_the_readme_comes_out_in_chinese():
+    """By itself, and where a page explains why a document was rejected."""
+    documents = [faulty_document(row[0]) for row in rows(section(README, "What every fault says"))]
+    faults = [fault for document in documents for fault in document_faults(document)]
     assert len(faults) >= 23
-    assert untranslated(session_site, faults) == {}
-    reason = "the document at index 7 was rejected: "
-    together = [f"rejected: {reason}{fault}; show_message: is missing; and 3 more" for fault in faults]
-    assert untranslated(session_site, [reason + fault for fault in faults] + together) == {}
+    # Python's own words for what is not JSON stay as they are.
+    assert untranslated([fault.problem for fault in faults if "is not JSON" not in fault.problem]) == {}
+    rejected = Rejected.of(Entry("key", b"", 7), faults, transient=False)
+    assert "另有" in rejected.reason.translated(CHINESE_TEXTS.gettext)
+    assert "rejected" not in Status(REJECTED, rejected.reason).message.translated(CHINESE_TEXTS.gettext)
+
+
+def document_faults(document):
+    try:
+        parse(document)
+    except DocumentInvalid as error:
+        return error.faults
+    return ()
 
 
 def refusals(proxy):
-    """What the client says of agents in trouble, and of what is no agent."""
+    """What the client reports of agents in trouble, and of what is no agent."""
     client = Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address}), Timeouts(1.0, 0.3))
-    told = []
+    found = []
     for behave in (
         proxy.refuse,
         proxy.silence,
@@ -213,41 +158,24 @@ def refusals(proxy):
             try:
                 ask()
             except ConsulError as error:
-                told.append(str(error))
+                found.append(error.message)
     client.close()
-    return told
+    return found
 
 
-def test_what_is_said_of_consul_comes_out_in_chinese(session_site, consul, new_proxy):
-    told = refusals(new_proxy(consul.http_port))
-    assert len(set(told)) >= 9
-    told += [f"{text} The token needs `session:write` on the agent's node and `key:write` on `k`." for text in told]
-    told += [f"stale: since 2026-01-01 00:00:00 UTC: {text}" for text in told]
-    told += [f"running on a snapshot of 2026-01-01 00:00:00 UTC; {text}" for text in told]
-    assert untranslated(session_site, told) == {}
+def test_what_is_wrong_with_consul_comes_out_in_chinese(consul, new_proxy):
+    found = refusals(new_proxy(consul.http_port))
+    assert len(set(found)) >= 9
+    assert untranslated([*found, *(reason for message in found for reason in reasons(message))]) == {}
 
 
-def test_what_is_wrong_with_the_service_comes_out_in_chinese(session_site):
+def test_what_is_wrong_with_the_service_comes_out_in_chinese():
     wrong = {"name": "a b", "id": "/", "address": "::", "port": 70000, "tags": ["\n"], "meta": {"a b": "c"}}
     wrong |= {"check": "no", "check_url": "no", "interval": "1x", "timeout": "0s"}
     with pytest.raises(DefinitionInvalid) as caught:
         define(Environment({}), **wrong)
-    faults = str(caught.value)
-    told = [*faults.splitlines(), faults, f"invalid: {faults}", f"this instance has no usable id: {faults}"]
-    assert len(told) == 13
-    assert untranslated(session_site, told) == {}
-
-
-def test_names_that_hold_what_divides_sentences_do_no_harm(session_site):
-    """The members of a document may be named anything, and its faults name them: a page must still come up."""
-    dividers = ["; ", ": ", "rejected: ", "x: y; ", "file x; ", "is missing; ", "stale: since 7: "]
-    listed = ["; ".join(f"{divider * 20}{number}: is missing" for number in range(5)) for divider in dividers]
-    nested = [f"rejected: the document at index 7 was rejected: {text}" for text in listed]
-    endless = [divider * 1000 for divider in dividers]
-    found = in_language(session_site, listed + nested + endless)
-    for text in listed + nested:
-        assert re.findall("[0-4]:", found[text])[-5:] == ["0:", "1:", "2:", "3:", "4:"]
-    assert [found[text] for text in endless] == endless
+    assert len(caught.value.faults) == 10
+    assert untranslated([*caught.value.faults, caught.value.message]) == {}
 
 
 def test_only_words_of_ours_are_translated_and_no_value(consul, redis, config_key):
