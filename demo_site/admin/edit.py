@@ -98,7 +98,7 @@ class _EditPage(ChangePage):
             for path, value in base.values.items()
         }
         if self.data:
-            self.data["comment"] = self.without_secrets(self.data.get("comment", ""), masks)
+            self.data["comment"] = masks.clean(self.data.get("comment", ""))  # it may explain a password by naming it
         return ConfigurationForm(Origin(base, shown, self.request.session), self.data)
 
     def _masks(self, base: changes.Base) -> masking.Masker:

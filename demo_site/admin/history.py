@@ -112,7 +112,7 @@ class _RollbackPage(ChangePage):
 
     def _form(self, masks: Masker) -> CommentForm:
         if self.data:
-            self.data["comment"] = self.without_secrets(self.data.get("comment", ""), masks)
+            self.data["comment"] = masks.clean(self.data.get("comment", ""))
         return CommentForm(self.data)
 
     def _target(self, stored: repository.StoredDocument, base: changes.Base, back: history.Save) -> Target:

@@ -26,13 +26,9 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     live: Live = settings.CONFIGURATION
     known = _status(live)
     events = _last_changes(live) if known["fleet"] is not None else ()  # do not wait for Consul in vain
-    more = {
-        "page": "overview",
-        "title": gettext("Effective configuration"),
-        "rows": effective.rows(live),
-        "events": events,
-    }
-    return TemplateResponse(request, "demo_site/effective_configuration.html", context | known | more)
+    known |= {"page": "overview", "title": gettext("Effective configuration")}
+    known |= {"rows": effective.rows(live), "events": events}
+    return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 
 
 def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

@@ -8,6 +8,11 @@ from ..document.parsing import parse
 from ..messages import Message, _
 
 
+def timestamp(moment: datetime) -> str:
+    """The moment in ISO 8601, UTC, with milliseconds: texts of this form sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True)
 class StoredRevision:
     """A revision as bytes, not parsed.

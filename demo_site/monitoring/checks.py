@@ -1,9 +1,9 @@
 """How Consul, Redis, the document and the registration are: each with since when, and what to do."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from .. import redis_cache
 from ..config.live import Live
@@ -52,14 +52,14 @@ class Line:
         return self.level != "bad"
 
 
+_REGISTRATION_UNKNOWN = Line("Registration", "note", _("not known while Consul is out of reach"))
+
+
 def lines(live: Live) -> tuple[list[Line], int | None]:
     """Ask Consul, its agent and Redis now, each for a second at most; also the index that Consul's key has, if any."""
-    client = live.start.open_client(QUICK)
-    try:
+    with closing(live.start.open_client(QUICK)) as client:
         consul, index = _consul(live, client)
-        registration = _registration(live, client) if consul.level == "good" else _registration_unknown()
-    finally:
-        client.close()
+        registration = _registration(live, client) if consul.level == "good" else _REGISTRATION_UNKNOWN
     return [*map(_remembered, (consul, _redis(live))), _document(live), _remembered(registration)], index
 
 
@@ -115,14 +115,8 @@ def _registration(live: Live, client: Client) -> Line:
     place = {"id": service_id, "address": f"{entry.service.get('Address')}:{entry.service.get('Port')}"}
     if not failing:
         return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing", **place))
-    checks = joined((_failing_check(check) for check in failing), ", ")
+    checks = joined(
+        (_("%(name)s: %(status)s", name=c.get("Name"), status=Message(str(c["Status"]))) for c in failing), ", "
+    )
     text = _("%(id)s at %(address)s gets no traffic: %(checks)s", **place, checks=checks)
     return Line("Registration", "bad", text, _("See what the check asks; Consul's own page shows its output."))
-
-
-def _failing_check(check: dict[str, Any]) -> Message:
-    return _("%(name)s: %(status)s", name=check.get("Name"), status=Message(str(check.get("Status"))))
-
-
-def _registration_unknown() -> Line:
-    return Line("Registration", "note", _("not known while Consul is out of reach"))

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from ..config.live import Live
 from ..config.masking import Masker
+from ..config.revision import timestamp
 from ..document.fields import given, unknown, values
 from ..document.model import FIELDS
 from ..environment import TABLE
@@ -67,7 +68,7 @@ def _state_row(live: Live, state: Message | None) -> Row:
         return Row("document", reason, _source(live), None, _("start-up"))
     revision = live.in_force.revision
     state = state or live.status.message
-    return Row("document", state, revision.origin, _time(revision.loaded_at), "CACHES, SHOW_MESSAGE")
+    return Row("document", state, revision.origin, timestamp(revision.loaded_at), "CACHES, SHOW_MESSAGE")
 
 
 def _source(live: Live) -> Message:
@@ -82,7 +83,7 @@ def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:
         )
         return
     revision, document = live.in_force.revision, live.in_force.document
-    loaded_at, there = _time(revision.loaded_at), given(document)
+    loaded_at, there = timestamp(revision.loaded_at), given(document)
     for path, value in values(document).items():
         origin = revision.origin if path in there else _DEFAULT
         is_masked = isinstance(value, SecretStr)
@@ -108,7 +109,7 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
             origin = _("gunicorn bind %(place)s", place=f"{where.address}:{where.port}")
         if variable.secret and value:
             value = masker.mask(str(value))
-        yield Row(name, value, origin, _time(_STARTED_AT), variable.feeds, secret=variable.secret)
+        yield Row(name, value, origin, timestamp(_STARTED_AT), variable.feeds, secret=variable.secret)
 
 
 def _effective_values(live: Live) -> dict[str, Any]:
@@ -123,7 +124,3 @@ def _effective_values(live: Live) -> dict[str, Any]:
         return found | {"SERVICE_NAME": _("invalid: %(faults)s", faults=error.message)}
     found |= {"SERVICE_NAME": service.name, "SERVICE_ID": service.id, "SERVICE_TAGS": ",".join(service.tags)}
     return found | {"SERVICE_ADDRESS": advertised or service.address, "SERVICE_PORT": service.port}
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from .. import metrics
 from ..config.live import InForce, Live
+from ..config.revision import timestamp
 from ..instance import transitions
 
 
@@ -59,7 +60,7 @@ def config_state(live: Live, in_force: InForce) -> dict[str, Any]:
     return {
         "state": status.state,
         "index": in_force.revision.index,
-        "loaded_at": loaded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "loaded_at": timestamp(loaded_at),
         "age_seconds": round((datetime.now(UTC) - loaded_at).total_seconds(), 3),
         "reason": status.explanation,
         "rejected": rejected and {"index": rejected.index, "faults": list(rejected.faults)},

@@ -84,9 +84,8 @@ def troubled_ones(workers: Iterable[Worker]) -> list[tuple[Worker, str]]:
 def items(workers: Iterable[Worker]) -> str:
     """The workers as items of a list. Made here because a template takes five times as long, and there may be 500."""
     text = gettext("pid %(pid)s, started %(time)s")
-    return SafeString("".join(_item(worker, text) for worker in workers))
-
-
-def _item(worker: Worker, text: str) -> str:
-    shown = text % {"pid": worker.pid, "time": f"{worker.started_at[:19].replace('T', ' ')} UTC"}
-    return f'<li data-worker="{worker.pid:d}" data-state="{escape(worker.state)}">{escape(shown)}</li>'
+    shown = ""
+    for worker in workers:
+        item = text % {"pid": worker.pid, "time": f"{worker.started_at[:19].replace('T', ' ')} UTC"}
+        shown += f'<li data-worker="{worker.pid:d}" data-state="{escape(worker.state)}">{escape(item)}</li>'
+    return SafeString(shown)
