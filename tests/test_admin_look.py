@@ -386,7 +386,7 @@ def test_a_worker_whose_watch_hears_nothing_is_loud(pages, admin, consul, redis)
         wait_until(lambda: pages.has(".loud [data-state=behind]"), message="the workers to show")
         said = pages.text("[data-state=behind]")
         assert f"runs ModifyIndex {before}" in said
-        assert f"Consul holds ModifyIndex {consul.index(admin.key)}" in said
+        assert f"Consul has ModifyIndex {consul.index(admin.key)}" in said
         assert all(str(pid) in said for pid in admin.worker_pids())
         assert "behind" in admin.command("effective_config", "--fleet").stdout
     finally:
