@@ -469,7 +469,7 @@ def test_a_change_that_a_neighbour_put_in_force_is_taken_over_before_the_answer_
 ):
     first, second = neighbours
     told = []
-    second.live.transitions.listeners.append(lambda: told.append(second.message))
+    second.live.listeners.append(lambda: told.append(second.message))
     consul.put(config_key, document(redis, "second"))
     first.step()
     asked = len(requests_of(proxy))
@@ -495,10 +495,10 @@ def test_an_answer_that_was_overtaken_by_a_neighbour_is_asked_for_again(
     consul.put(config_key, document(redis, "third"))
     first.step()
     seen = []
-    second.live.transitions.listeners.append(lambda: seen.append((second.message, second.live.status.state)))
+    second.live.listeners.append(lambda: seen.append((second.message, second.live.status.state)))
     proxy.answer(late)
     proxy.cut()
-    second.live.transitions.listeners.append(proxy.pass_through)  # the answer is there, and is not read yet
+    second.live.listeners.append(proxy.pass_through)  # the answer is there, and is not read yet
     second.step()
     assert "index=" not in requests_of(proxy)[-1]
     consul.put(config_key, document(redis, "fourth"))
@@ -514,7 +514,7 @@ def test_a_deletion_that_was_overtaken_by_a_neighbour_is_asked_for_again(neighbo
     first.step()
     proxy.answer_http("404 Not Found", X_Consul_Index=str(consul.index(config_key) - 1))
     proxy.cut()
-    second.live.transitions.listeners.append(proxy.pass_through)
+    second.live.listeners.append(proxy.pass_through)
     assert second.step().state == "current"
 
 

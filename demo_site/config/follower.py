@@ -13,7 +13,7 @@ from ..messages import Message, _, unforeseen
 from . import probing
 from .live import Live
 from .revision import parsed
-from .status import CURRENT, REJECTED, Rejected, Status, now, out_of_step
+from .status import CURRENT, Rejected, Status, now, out_of_step
 
 # After a change, for each worker of the instance: what the first ones still have to do, and their next questions, would
 # compete with the answers that the last ones wait for.
@@ -29,11 +29,6 @@ class Follower:
         self.live = live
         self._took_over = False
 
-    @property
-    def is_rejecting(self) -> bool:
-        """Whether what Consul holds did not take effect."""
-        return self.live.status.rejected is not None
-
     def expect_answer(self) -> None:
         """Consul's answer is there, and is not read yet.
 
@@ -42,9 +37,9 @@ class Follower:
         """
         self._took_over = self.live.catch_up()
         if self._took_over:
-            self._become(Status(CURRENT))
-            self._leave_others_the_processor()
-            self.live.transitions.notify()
+            self.live.become(Status(CURRENT))
+            time.sleep(PAUSE_SECONDS * worker_count.workers())
+            self.live.notify()
 
     def is_past(self, entry: Entry | None) -> bool:
         """Whether a value was taken over while this answer was on its way, and the answer has another one.
@@ -62,7 +57,7 @@ class Follower:
             if rejected != self.live.status.rejected:
                 metrics.REJECTED.inc()
                 logger.error("Judging a document failed:\n%s", "".join(traceback.format_tb(error.__traceback__)))
-            self._become(Status(REJECTED, rejected.reason, rejected))
+            self.live.become(rejected.status)
 
     def _offer(self, entry: Entry) -> None:
         self._have_contact()
@@ -70,7 +65,7 @@ class Follower:
         if self._has_in_force(entry):
             self._confirm()
         elif rejected and not rejected.transient and rejected.is_of(entry):
-            self._become(Status(REJECTED, rejected.reason, rejected))
+            self.live.become(rejected.status)
         else:
             self._judge(entry)
 
@@ -80,18 +75,18 @@ class Follower:
         metrics.WATCH_ERRORS.inc()
         self.live.catch_up()
         lost = out_of_step(self.live.in_force.revision, reason)
-        self._become(replace(lost, rejected=self.live.status.rejected))  # a rejection stays, as what was seen last
+        self.live.become(replace(lost, rejected=self.live.status.rejected))  # a rejection stays, as what was seen last
 
     def fail(self, error: Exception) -> None:
         """The watch itself failed, so nobody knows what Consul holds."""
         reason = _("the watch failed: %(error)s", error=unforeseen(error))
-        self._become(out_of_step(self.live.in_force.revision, reason))
+        self.live.become(out_of_step(self.live.in_force.revision, reason))
 
     def lose_key(self, reason: Message) -> None:
         """Consul answers, but the key is gone: what is in force stays."""
         self._have_contact()
         self.live.catch_up()
-        self._become(out_of_step(self.live.in_force.revision, reason))
+        self.live.become(out_of_step(self.live.in_force.revision, reason))
 
     def _have_contact(self) -> None:
         metrics.CONTACT_AT.set(time.time())
@@ -107,20 +102,16 @@ class Follower:
             return self._reject(Rejected.of(entry, faults, transient=True), entry)
         self.live.replace(revision)
         logger.info("Put in force: %s", revision.origin)
-        self._become(Status(CURRENT))
+        self.live.become(Status(CURRENT))
         self.live.shared.publish(revision)
-        self._leave_others_the_processor()
+        time.sleep(PAUSE_SECONDS * worker_count.workers())
         self.live.shared.save_snapshot(revision, revision.loaded_at)
-        return self.live.transitions.notify()
+        return self.live.notify()
 
     def _generation(self, entry: Entry) -> int:
         """The generation of a value that is not the one in force: its index must be a higher one in the same store."""
         own = self.live.in_force.revision
         return own.generation + (own.kind == "consul" and entry.modify_index <= (own.index or 0))
-
-    @staticmethod
-    def _leave_others_the_processor() -> None:
-        time.sleep(PAUSE_SECONDS * worker_count.workers())
 
     def _reject(self, rejected: Rejected, entry: Entry) -> None:
         self.live.catch_up()
@@ -128,15 +119,12 @@ class Follower:
             return self._confirm()  # another process found its Redis a moment ago
         if rejected != self.live.status.rejected:
             metrics.REJECTED.inc()
-        return self._become(Status(REJECTED, rejected.reason, rejected))
+        return self.live.become(rejected.status)
 
     def _has_in_force(self, entry: Entry) -> bool:
         revision = self.live.in_force.revision
         return (revision.kind, revision.index, revision.raw) == ("consul", entry.modify_index, entry.value)
 
     def _confirm(self) -> None:
-        self._become(Status(CURRENT))
+        self.live.become(Status(CURRENT))
         self.live.shared.save_snapshot(self.live.in_force.revision, now())
-
-    def _become(self, status: Status) -> None:
-        self.live.transitions.become(status, self.live.in_force.revision)

@@ -1,6 +1,7 @@
 """The configuration in force in this process: one reference that is replaced as a whole."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from ..redis_cache.lazy import LazyClient
 from .revision import Revision
 from .shared import SharedState
 from .source import Start
-from .status import CURRENT, SNAPSHOT, Status, Transitions, initial, out_of_step
+from .status import CURRENT, SNAPSHOT, Status, initial, out_of_step, transition
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -39,14 +40,18 @@ class InForce:
 
 
 class Live:
-    """One per process. Whoever reads `in_force` once sees one configuration, however it changes meanwhile."""
+    """One per process. Whoever reads `in_force` once sees one configuration, however it changes meanwhile.
+
+    `listeners` are called, in the watch's thread, after the status or the configuration in force changed.
+    """
 
     def __init__(self, start: Start) -> None:
         self.start = start
         snapshot = start.environment["DEMO_CONFIG_SNAPSHOT"]
         self.shared = SharedState(Path(snapshot) if snapshot else None, start.revision)
         self._in_force = InForce(start.revision) if start.revision else None
-        self.transitions = Transitions(_not_followed(start.revision) if start.revision else Status(CURRENT))
+        self.status = _not_followed(start.revision) if start.revision else Status(CURRENT)
+        self.listeners: list[Callable[[], None]] = []
 
     @property
     def in_force(self) -> InForce:
@@ -54,11 +59,6 @@ class Live:
         if self._in_force is None:
             raise self.start.error or RuntimeError("started without a configuration")
         return self._in_force
-
-    @property
-    def status(self) -> Status:
-        """The status of the configuration in force."""
-        return self.transitions.status
 
     def redis(self) -> "Redis":
         """The Redis client in force, for django-redis to follow."""
@@ -73,7 +73,7 @@ class Live:
         if inherited and not inherited.same_as(self.in_force.revision):
             self._in_force = InForce(inherited)
         revision = self.in_force.revision
-        self.transitions.status = initial(revision)
+        self.status = initial(revision)
         self.shared.publish(revision)
         self.shared.save_snapshot(revision, revision.loaded_at)
         if self.status.state == SNAPSHOT:
@@ -86,6 +86,17 @@ class Live:
         self._in_force = new  # one reference: every later request sees all of the new, every earlier one all of the old
         if new.client is not old.client:
             old.client.retire()
+
+    def become(self, status: Status) -> None:
+        """Change the status, if this is another one."""
+        old, self.status = self.status, transition(self.status, status, self.in_force.revision)
+        if self.status is not old:
+            self.notify()
+
+    def notify(self) -> None:
+        """Call the listeners."""
+        for listener in self.listeners:
+            listener()
 
     def catch_up(self) -> bool:
         """Take over what another process of the instance put in force since: a value that this one did not see.

@@ -1,7 +1,6 @@
 """The state of the configuration in this process, and its transitions."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -43,6 +42,11 @@ class Rejected:
         if more > 0:
             shown.append(_("and %(count)s more", count=more))
         return _("the document at index %(index)s was rejected: %(faults)s", index=self.index, faults=joined(shown))
+
+    @property
+    def status(self) -> "Status":
+        """The status that a rejection makes."""
+        return Status(REJECTED, self.reason, self)
 
     def is_of(self, entry: Entry) -> bool:
         """Whether `entry` is the very document that was rejected."""
@@ -92,31 +96,12 @@ def out_of_step(revision: Revision, reason: Message) -> Status:
     return Status(STALE, reason)
 
 
-class Transitions:
-    """The status of this process, whichever it is now.
-
-    `listeners` are called, in the watch's thread, after the status or the configuration in force changed.
-    """
-
-    def __init__(self, status: Status) -> None:
-        self.status = status
-        self.listeners: list[Callable[[], None]] = []
-
-    def become(self, status: Status, in_force: Revision) -> None:
-        """Change the status; what stays the same keeps its `since` and is not logged again."""
-        old = self.status
-        if (status.state, status.reason, status.rejected) == (old.state, old.reason, old.rejected):
-            return
-        self.status = replace(status, since=old.since if status.state == old.state else now())
-        if status.state == CURRENT:
-            logger.info("The configuration is no longer %s", old.state)
-        else:
-            logger.warning(
-                "The configuration is %s, %s stays in force: %s", status.state, in_force.origin, status.reason
-            )
-        self.notify()
-
-    def notify(self) -> None:
-        """Call the listeners."""
-        for listener in self.listeners:
-            listener()
+def transition(old: Status, new: Status, in_force: Revision) -> Status:
+    """`new` as it follows `old`: the same state keeps its `since`. A change is logged; without one `old` stays."""
+    if (new.state, new.reason, new.rejected) == (old.state, old.reason, old.rejected):
+        return old
+    if new.state == CURRENT:
+        logger.info("The configuration is no longer %s", old.state)
+    else:
+        logger.warning("The configuration is %s, %s stays in force: %s", new.state, in_force.origin, new.reason)
+    return replace(new, since=old.since) if new.state == old.state else new

@@ -60,7 +60,7 @@ def _follow(follower: Follower, client: Client, key: str, wait: int) -> Iterator
     index = 0
     while True:
         asked_at = time.monotonic()
-        patience = min(wait, REJECTED_WAIT_SECONDS) if follower.is_rejecting else wait
+        patience = min(wait, REJECTED_WAIT_SECONDS) if follower.live.status.rejected else wait
         found, entry = kv.query(client, key, index, patience)
         while follower.is_past(entry):
             found, entry = kv.query(client, key)

@@ -42,7 +42,7 @@ def publish(live: Live, port: int | None = None) -> None:
         live.start.open_client,
         key(live.start.key, instance, os.getpid()),
     )
-    live.transitions.listeners.append(_publisher.change)
+    live.listeners.append(_publisher.change)
     threading.Thread(target=_publisher.run, name="fleet-publisher", daemon=True).start()
     atexit.register(_publisher.leave)
 
