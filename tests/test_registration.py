@@ -182,7 +182,7 @@ def acl_consul():
 
 def acl_site(server, redis, new_site, rules):
     server.put(identity.KEY, document(redis))
-    token = server.token('key_prefix "demo" { policy = "read" } ' + rules)
+    token = server.token(f'key_prefix "{identity.KEY}" {{ policy = "read" }} {rules}')
     return new_site({"CONSUL_HTTP_ADDR": server.address, "CONSUL_HTTP_TOKEN": token, "SERVICE_PORT": "8123"})
 
 
