@@ -1,5 +1,6 @@
 """A checkout of the project on ports of its own, in which a test types `make run`."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -124,5 +125,6 @@ class Checkout(ServerProcess):
 
     def close(self):
         for process in self.processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile, after those before it
+                process.kill()
         super().close()
