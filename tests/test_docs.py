@@ -21,6 +21,7 @@ from tests.support.ports import free_port
 from tests.support.readme import README, defaults, documented_metrics, rows, section
 from tests.support.site import Site
 from tests.support.waiting import wait_until
+from tests.test_import_rules import FLOORS
 
 PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
@@ -250,19 +251,32 @@ def test_files_named_in_the_text_exist(page):
         assert found, name
 
 
-def test_way_of_a_value_names_what_the_files_define():
-    steps = rows(section(ARCHITECTURE, "The way of a value"))
-    assert len(steps) == 8
+READING = section(ARCHITECTURE, "One value, from Consul to the page")
+
+
+def test_reading_order_names_what_the_files_define():
+    steps = rows(READING)
+    assert [order for order, *_ in steps] == [str(number + 1) for number in range(len(steps))]
     for _, path, name, _ in steps:
         definition = rf"^(def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
         assert re.search(definition, (PROJECT / path.strip("`")).read_text(), re.MULTILINE), (path, name)
 
 
-def test_diagram_has_every_file_of_the_way():
-    ((_, diagram), *_) = FENCE.findall(section(ARCHITECTURE, "The way of a value"))
-    for _, path, *_ in rows(section(ARCHITECTURE, "The way of a value")):
-        shown = path.strip("`").removeprefix("demo_site/").removeprefix("counter/").removesuffix("__init__.py")
-        assert f'["{shown}<br>' in diagram, path
+def test_reading_order_is_as_long_as_it_says():
+    said = int(re.search(r"about (\d,\d{3}) lines", READING)[1].replace(",", ""))
+    lines = sum(len((PROJECT / path.strip("`")).read_text().splitlines()) for _, path, *_ in rows(READING))
+    assert 0.9 * said < lines < 1.1 * said
+
+
+def test_diagram_has_every_name_of_the_reading_order():
+    ((_, diagram), *_) = FENCE.findall(READING)
+    for _, path, name, _ in rows(READING):
+        assert re.search(rf"\b{name.strip('`')}\b", diagram), (path, name)
+
+
+def test_layers_are_those_that_the_imports_are_held_to():
+    drawn = [set(line.split()) for line in re.findall(r"^ {4}(\S.*)$", section(ARCHITECTURE, "Layers"), re.MULTILINE)]
+    assert drawn == [floor - {"version"} for floor in reversed(FLOORS)]
 
 
 def test_python_of_the_readme_is_the_one_that_the_makefile_asks_for():
