@@ -91,13 +91,13 @@ def faulty_document(said):
         "no `show_message`": raw(changed("show_message", ...)),
         "`show_message` twice": text.replace("}, ", '}, "show_message": "", ').encode(),
         '`"any_member": NaN`': text.replace("{", '{"any_member": NaN, ', 1).encode(),
-        "no bytes": b"",
+        "an empty value": b"",
         "a list": b"[]",
-        "a comma too many": text.replace("}, ", "},, ").encode(),
+        "an extra comma": text.replace("}, ", "},, ").encode(),
         "Latin-1 text": '{"show_message": "é"}'.encode("latin-1").replace(b": ", b":"),
         "a byte order mark": text.encode("utf-8-sig"),
         "600,000 bytes": text.encode().ljust(600_000),
-        "150 objects in each other": b'{"a":' * 150 + b"1" + b"}" * 150,
+        "150 nested objects": b'{"a":' * 150 + b"1" + b"}" * 150,
         "a number of 5,000 digits": b'{"a": ' + b"1" * 5000 + b"}",
     }
     if said in wholes:
@@ -110,7 +110,7 @@ def faulty_document(said):
 
 @pytest.mark.parametrize(
     ("said", "message"),
-    [pytest.param(*row, id=row[0]) for row in rows(section(README, "What every fault says"))],
+    [pytest.param(*row, id=row[0]) for row in rows(section(README, "Faults and their messages"))],
 )
 def test_every_fault_says_what_the_readme_says(said, message):
     assert message.strip("`") in faults_of(faulty_document(said))
@@ -187,7 +187,7 @@ def test_message_of_an_invalid_document(consul, config_key):
 
 
 def test_message_of_a_denied_key_and_the_policy_that_suffices():
-    policy = re.search(r"A policy that suffices: `(.+)`", README)[1]
+    policy = re.search(r"A sufficient policy: `(.+)`", README)[1]
     with ConsulServer(acl=True) as consul:
         assert_said(77, consul.address, CONSUL_HTTP_TOKEN=consul.token('key "other" { policy = "read" }'))
         consul.put(KEY, SMALLEST)

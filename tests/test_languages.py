@@ -119,7 +119,7 @@ def reasons(message):
 
 def test_every_fault_of_the_readme_comes_out_in_chinese():
     """By itself, and where a page explains why a document was rejected."""
-    documents = [faulty_document(row[0]) for row in rows(section(README, "What every fault says"))]
+    documents = [faulty_document(row[0]) for row in rows(section(README, "Faults and their messages"))]
     faults = [fault for document in documents for fault in document_faults(document)]
     assert len(faults) >= 23
     # Python's own words for what is not JSON stay as they are.

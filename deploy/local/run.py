@@ -106,7 +106,7 @@ def _show(site: Site, consul: Consul, password: str | None) -> None:
             f"\n  Page       {site.url}/"
             f"\n  Admin      {site.url}/admin/   user {ADMIN}, {known}"
             f"\n  Consul UI  {consul.url}/ui/"
-            f"\n  Stop       Ctrl-C; the next `make run` goes on where this one ended\n",
+            f"\n  Stop       Ctrl-C; the next `make run` continues with the same data\n",
             flush=True,
         )
 
