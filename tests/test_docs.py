@@ -1,4 +1,4 @@
-"""The documents say what is true: names, options, defaults, messages and links are held against the project."""
+"""The pages match the project: names, options, defaults, messages and links are compared with the code."""
 
 import json
 import re
@@ -144,13 +144,13 @@ def test_make_targets_exist():
         assert set(re.findall(r"(?:`| {4})make (\w+)", page.read_text())) <= targets, page.name
 
 
-# The four start-up failures: the README shows what is really said.
+# The four start-up failures: the README shows the real messages.
 
 BROKEN = {"redis_config": {"redis_host": "", "redis_port": "6379", "redis_db": -1}, "show_message": 5}
 
 
 def shown_failure(status):
-    """The command, the message and the status in the section of the README that tells of this exit status."""
+    """The command, the message and the status in the README's section about this exit status."""
     heading = re.search(rf"^### ({status}: .+)$", README, re.MULTILINE)[1]
     ((_, session),) = FENCE.findall(section(README, heading))
     command, *message, echo, shown_status = session.strip().splitlines()
