@@ -1,9 +1,9 @@
-# make run    everything the site needs, started on this machine; Ctrl-C ends it
-# make test   all tests, on real servers; ARGS="-k redis" is handed to pytest
-# make soak   the same promises in full length, about 25 minutes; prints the figures of docs/reliability.md
-# make bench  speed and costs beside other stacks, about 17 minutes; writes bench/results.json and the chart
-# make check  ruff and mypy
-# make messages  brings the translations' catalogs up to date with the code
+# make run       start everything that the site needs on this machine; Ctrl-C stops it
+# make test      run all tests, against real servers; ARGS="-k redis" is passed to pytest
+# make soak      run the long tests, about 25 minutes; prints the figures of docs/reliability.md
+# make bench     compare speed and costs with other stacks, about 17 minutes; writes results, tables and chart
+# make check     run ruff and mypy
+# make messages  update the translation catalogs from the code
 PYTHON ?= python3
 ARGS ?=
 

@@ -1,4 +1,4 @@
-"""What the site costs beside its hot path: start-up, memory, idling, following a change, the admin's page."""
+"""What the site costs besides its hot path: start-up, memory, idling, following a change, the admin's page."""
 
 import re
 import statistics
@@ -61,9 +61,9 @@ def memory(parts: Backends, workers: int = 2) -> dict:
 
 
 def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
-    """CPU share of an idle worker in percent, and its requests to Consul per hour, by what they are for.
+    """CPU share of an idle worker in percent, and its requests to Consul per hour, by purpose.
 
-    Those that follow the key are few: their rate comes from the time between them, not from how many there were.
+    Those that follow the key are few, so their rate is computed from the time between them, not from their number.
     """
     following: list[float] = []  # when each was seen
     with (
@@ -71,7 +71,7 @@ def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
         Server("site", parts, "--workers", str(workers), consul=proxy.address) as server,
     ):
         server.ready()
-        time.sleep(3)  # the first questions belong to the start
+        time.sleep(3)  # the first requests belong to the start
         seen, before, began = len(proxy.seen), _cpu(server), time.monotonic()
         while (now := time.monotonic()) < began + seconds:
             lines = re.findall(rb"(?:GET|PUT|POST|DELETE) (/v1/\S+) HTTP/1.1\r\n", bytes(proxy.seen[seen:]))
@@ -91,8 +91,8 @@ def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
 def propagation(parts: Backends, counts: list[int], changes: int) -> dict:
     """For each number of workers: milliseconds from sending the PUT until every worker has the new value in force.
 
-    Also the CPU milliseconds per worker and change, publishing the new state included, without what the same workers
-    use while they idle. The workers' own log lines, which have milliseconds, tell when.
+    Also the CPU milliseconds per worker and change, publishing the new state included, minus what the same workers use
+    while they idle. The moments come from the workers' own log lines, which have milliseconds.
     """
     results = {}
     for count in counts:
@@ -133,7 +133,7 @@ def swap(parts: Backends, changes: int) -> dict:
 
 
 def admin_page(parts: Backends, rounds: int) -> dict:
-    """Milliseconds for the page of the effective configuration, Consul and Redis asked each time."""
+    """Milliseconds for the page of the effective configuration, Consul and Redis queried each time."""
     with Server.stopped("site", parts) as place:
         manage = [str(PYTHON), "manage.py"]
         account = {"DJANGO_SUPERUSER_USERNAME": "bench", "DJANGO_SUPERUSER_PASSWORD": "bench-password"}

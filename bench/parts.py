@@ -88,7 +88,7 @@ class Server(ServerProcess):
 
     @classmethod
     def stopped(cls, kind: str, backends: Backends) -> "Server":
-        """A place for a server of this kind, with its environment, and nothing running in it."""
+        """A server of this kind that is not started: its directory, port and environment."""
         server = cls.__new__(cls)
         server._prepare(kind, backends)
         return server
@@ -101,7 +101,7 @@ class Server(ServerProcess):
         self.environment = backends.environment(kind, self.directory)
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.headers["Connection"] = "close"  # a kept one may be closed by the server just when it is used
+        self._session.headers["Connection"] = "close"  # the server may close a keep-alive one just when it is used
 
     def ready(self) -> "Server":
         """Wait until it answers."""
@@ -122,7 +122,7 @@ class Server(ServerProcess):
             raise SystemExit(f"cannot log in: {answer.status_code}")
 
     def check(self) -> int:
-        """Ask once; the number in the sentence. Fails unless the answer is the agreed one."""
+        """Send one request; the number in the sentence. Fails unless the response is the expected one."""
         response = self.get()
         found = re.fullmatch(r"bench! I have been seen (\d+) times\.\n", response.text)
         if response.status_code != 200 or found is None:
@@ -132,7 +132,7 @@ class Server(ServerProcess):
 
 @contextlib.contextmanager
 def backends() -> Iterator[Backends]:
-    """A Consul and a Redis of one's own, with the document put."""
+    """A Consul and a Redis for this run, with the document stored."""
     with ConsulServer() as consul, RedisServer("bench-password") as redis:
         parts = Backends(consul, redis)
         parts.put()

@@ -28,7 +28,7 @@ PAGE = PROJECT / "docs/performance.md"
 def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmark of the site and its peers, on loopback.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; writes nothing")
-    parser.add_argument("--only", choices=("throughput", "costs"), help="one half only; the other stays as it was")
+    parser.add_argument("--only", choices=("throughput", "costs"), help="measure one half; the other stays as it is")
     options = parser.parse_args()
     rounds, seconds = (3, 2) if options.quick else (9, 2)  # wrk takes whole seconds
     with backends() as parts:

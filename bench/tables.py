@@ -10,7 +10,7 @@ Rows = list[tuple[str, ...]]  # the first has the headings
 
 
 def text(results: dict) -> str:
-    """What was measured, for the terminal; a half that was not measured is left out."""
+    """The results for the terminal; a half that was not measured is left out."""
     return "\n\n".join(_aligned(rows) for rows in _tables(results).values())
 
 
@@ -79,7 +79,8 @@ def _costs(costs: dict) -> Iterator[tuple[str, ...]]:
     start, memory, idle, swap = costs["start_up"], costs["memory"], costs["idle"], costs["swap"]
     yield "what", "figure"
     yield (
-        "start-up, from starting Python to the first answer, Consul asked; an empty Django project with the admin",
+        "start-up, from starting Python to the first answer, reading Consul included; an empty Django project with the "
+        "admin",
         f"{start['site_s']:.2f} s; {start['empty_s']:.2f} s ({start['ratio']:.2f} times)",
     )
     yield (
@@ -88,16 +89,16 @@ def _costs(costs: dict) -> Iterator[tuple[str, ...]]:
     )
     yield "CPU of an idle worker", f"{idle['cpu_percent']:.3f} %"
     yield (
-        "requests of an idle worker to Consul in an hour: to follow the key; to publish its state",
+        "requests to Consul from an idle worker per hour: to follow the key; to publish its state",
         f"{idle['following_per_hour']:.0f}; {idle['publishing_per_hour']:.0f}",
     )
     yield from _propagation(costs["propagation"])
     yield (
-        "in force in one worker: another message; another Redis, probed and swapped",
+        "time until a change is in force in one worker: another message; another Redis, probed and swapped",
         f"{swap['message_ms']:.1f} ms; {swap['redis_ms']:.1f} ms",
     )
     yield (
-        "the admin's page of the effective configuration, Consul and Redis asked each time",
+        "the admin page of the effective configuration, Consul and Redis queried each time",
         f"{costs['admin_page']['p50_ms']:.0f} ms",
     )
 
@@ -107,7 +108,7 @@ def _propagation(propagation: dict) -> Iterator[tuple[str, ...]]:
     for workers, found in propagation.items():
         yield (
             f"a change in force in {workers} worker{'s'[: workers != '1']}, from sending the PUT: p50, highest; "
-            "CPU for it in each worker, its new state published",
+            "CPU time for it per worker, publishing its new state included",
             f"{found['p50_ms']:.1f} ms ({found['p50_ms'] / one:.1f} times), {found['max_ms']:.1f} ms; "
             f"{found['cpu_ms']:.2f} ms",
         )

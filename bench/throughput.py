@@ -46,13 +46,13 @@ def measure(parts: Backends, setting: Setting, rounds: int, seconds: int) -> dic
 
 
 def _round(parts: Backends, server, connections: int, seconds: int) -> tuple[load.Load, float]:
-    """One round, checked: the answers are the agreed ones, none failed, and Redis counted each of them once."""
+    """One round, checked: the responses are the expected ones, none failed, and Redis counted each of them once."""
     with parts.redis.client() as redis:
         first, commands = server.check(), _commands(redis)
         result = load.run(server.url, connections, seconds)
         used = _commands(redis) - commands
         hits = server.check() - first - 1
-    # wrk ends with requests under way: those are counted and not received.
+    # wrk ends with requests in flight: Redis has counted them, wrk has not.
     if result.failed or not result.requests <= hits <= result.requests + 2 * connections:
         raise SystemExit(f"{server.kind}: {result.failed} failed; {result.requests} answers, {hits} hits")
     return result, used / hits

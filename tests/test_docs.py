@@ -1,4 +1,4 @@
-"""The documents say what is true: names, options, defaults, messages and links are held against the project."""
+"""The pages match the project: names, options, defaults, messages and links are compared with the code."""
 
 import json
 import re
@@ -21,6 +21,7 @@ from tests.support.ports import free_port
 from tests.support.readme import README, defaults, documented_metrics, rows, section
 from tests.support.site import Site
 from tests.support.waiting import wait_until
+from tests.test_import_rules import FLOORS
 
 PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
@@ -90,13 +91,13 @@ def faulty_document(said):
         "no `show_message`": raw(changed("show_message", ...)),
         "`show_message` twice": text.replace("}, ", '}, "show_message": "", ').encode(),
         '`"any_member": NaN`': text.replace("{", '{"any_member": NaN, ', 1).encode(),
-        "no bytes": b"",
+        "an empty value": b"",
         "a list": b"[]",
-        "a comma too many": text.replace("}, ", "},, ").encode(),
+        "an extra comma": text.replace("}, ", "},, ").encode(),
         "Latin-1 text": '{"show_message": "é"}'.encode("latin-1").replace(b": ", b":"),
         "a byte order mark": text.encode("utf-8-sig"),
         "600,000 bytes": text.encode().ljust(600_000),
-        "150 objects in each other": b'{"a":' * 150 + b"1" + b"}" * 150,
+        "150 nested objects": b'{"a":' * 150 + b"1" + b"}" * 150,
         "a number of 5,000 digits": b'{"a": ' + b"1" * 5000 + b"}",
     }
     if said in wholes:
@@ -109,7 +110,7 @@ def faulty_document(said):
 
 @pytest.mark.parametrize(
     ("said", "message"),
-    [pytest.param(*row, id=row[0]) for row in rows(section(README, "What every fault says"))],
+    [pytest.param(*row, id=row[0]) for row in rows(section(README, "Faults and their messages"))],
 )
 def test_every_fault_says_what_the_readme_says(said, message):
     assert message.strip("`") in faults_of(faulty_document(said))
@@ -143,13 +144,13 @@ def test_make_targets_exist():
         assert set(re.findall(r"(?:`| {4})make (\w+)", page.read_text())) <= targets, page.name
 
 
-# The four start-up failures: the README shows what is really said.
+# The four start-up failures: the README shows the real messages.
 
 BROKEN = {"redis_config": {"redis_host": "", "redis_port": "6379", "redis_db": -1}, "show_message": 5}
 
 
 def shown_failure(status):
-    """The command, the message and the status in the section of the README that tells of this exit status."""
+    """The command, the message and the status in the README's section about this exit status."""
     heading = re.search(rf"^### ({status}: .+)$", README, re.MULTILINE)[1]
     ((_, session),) = FENCE.findall(section(README, heading))
     command, *message, echo, shown_status = session.strip().splitlines()
@@ -186,7 +187,7 @@ def test_message_of_an_invalid_document(consul, config_key):
 
 
 def test_message_of_a_denied_key_and_the_policy_that_suffices():
-    policy = re.search(r"A policy that suffices: `(.+)`", README)[1]
+    policy = re.search(r"A sufficient policy: `(.+)`", README)[1]
     with ConsulServer(acl=True) as consul:
         assert_said(77, consul.address, CONSUL_HTTP_TOKEN=consul.token('key "other" { policy = "read" }'))
         consul.put(KEY, SMALLEST)
@@ -250,19 +251,32 @@ def test_files_named_in_the_text_exist(page):
         assert found, name
 
 
-def test_way_of_a_value_names_what_the_files_define():
-    steps = rows(section(ARCHITECTURE, "The way of a value"))
-    assert len(steps) == 8
+READING = section(ARCHITECTURE, "One value, from Consul to the page")
+
+
+def test_reading_order_names_what_the_files_define():
+    steps = rows(READING)
+    assert [order for order, *_ in steps] == [str(number + 1) for number in range(len(steps))]
     for _, path, name, _ in steps:
         definition = rf"^(def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
         assert re.search(definition, (PROJECT / path.strip("`")).read_text(), re.MULTILINE), (path, name)
 
 
-def test_diagram_has_every_file_of_the_way():
-    ((_, diagram), *_) = FENCE.findall(section(ARCHITECTURE, "The way of a value"))
-    for _, path, *_ in rows(section(ARCHITECTURE, "The way of a value")):
-        shown = path.strip("`").removeprefix("demo_site/").removeprefix("counter/").removesuffix("__init__.py")
-        assert f'["{shown}<br>' in diagram, path
+def test_reading_order_is_as_long_as_it_says():
+    said = int(re.search(r"about (\d,\d{3}) lines", READING)[1].replace(",", ""))
+    lines = sum(len((PROJECT / path.strip("`")).read_text().splitlines()) for _, path, *_ in rows(READING))
+    assert 0.85 * said < lines < 1.15 * said
+
+
+def test_diagram_has_every_name_of_the_reading_order():
+    ((_, diagram), *_) = FENCE.findall(READING)
+    for _, path, name, _ in rows(READING):
+        assert re.search(rf"\b{name.strip('`')}\b", diagram), (path, name)
+
+
+def test_layers_are_those_that_the_imports_are_held_to():
+    drawn = [set(line.split()) for line in re.findall(r"^ {4}(\S.*)$", section(ARCHITECTURE, "Layers"), re.MULTILINE)]
+    assert drawn == [floor - {"version"} for floor in reversed(FLOORS)]
 
 
 def test_python_of_the_readme_is_the_one_that_the_makefile_asks_for():

@@ -1,4 +1,4 @@
-"""English and Simplified Chinese: nothing untranslated, and the right language for who asks."""
+"""English and Simplified Chinese: nothing is untranslated, and each visitor gets the right language."""
 
 import gettext
 import re
@@ -42,7 +42,7 @@ def run(*command, cwd=PROJECT):
 
 
 def entries(catalog, *options):
-    """The entries as gettext prints them, without the header and where they come from."""
+    """The entries as gettext prints them, without the header and the source locations."""
     printed = run("msgattrib", "--no-location", "--sort-output", "--no-wrap", *options, catalog)
     return printed.partition("\n\n")[2]
 
@@ -74,7 +74,7 @@ def contents(root):
 
 
 def test_make_messages_leaves_the_catalogs_as_they_are(copy):
-    """They hold every message of the code and the templates and no other, and are compiled from what they say."""
+    """They contain every message of the code and the templates and no other, and the compiled ones match."""
     assert update(copy) == 0
     assert contents(copy) == contents(PROJECT)
 
@@ -106,7 +106,7 @@ HAN, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile(r"[a-z]{2,} [a-z]+ [a-z
 
 
 def untranslated(messages):
-    """The messages of which something is still English in Chinese, each with what a page would show."""
+    """The messages that are partly English in Chinese, each with the text that a page would show."""
     found = {message: message.translated(CHINESE_TEXTS.gettext) for message in messages}
     return {text: shown for text, shown in found.items() if not HAN.search(shown) or ENGLISH.search(shown)}
 
@@ -119,7 +119,7 @@ def reasons(message):
 
 def test_every_fault_of_the_readme_comes_out_in_chinese():
     """By itself, and where a page explains why a document was rejected."""
-    documents = [faulty_document(row[0]) for row in rows(section(README, "What every fault says"))]
+    documents = [faulty_document(row[0]) for row in rows(section(README, "Faults and their messages"))]
     faults = [fault for document in documents for fault in document_faults(document)]
     assert len(faults) >= 23
     # Python's own words for what is not JSON stay as they are.
@@ -138,7 +138,7 @@ def document_faults(document):
 
 
 def refusals(proxy):
-    """What the client reports of agents in trouble, and of what is no agent."""
+    """The client's errors for failing agents, and for peers that are no agent."""
     client = Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address}), Timeouts(1.0, 0.3))
     found = []
     for behave in (
@@ -236,7 +236,7 @@ def test_a_line_of_text_is_the_same_in_all_languages(session_site, redis):
 
 
 def test_one_visitors_language_is_not_the_next_ones(admin, redis):
-    """A thread serves one after the other."""
+    """One thread serves several visitors in turn."""
     session = admin.session("viewer")
     for _ in range(20):
         assert "生效配置" in session.get(admin.url + PATH, headers=CHINESE, timeout=30).text

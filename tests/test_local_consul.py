@@ -85,9 +85,9 @@ def test_the_document_is_put_once_and_never_over_another(consul):
 
 def test_a_consul_that_cannot_be_asked_is_a_failure():
     consul = Consul(free_port())
-    with pytest.raises(Failed, match=f"did not let us read `{KEY}`: 0 .*refused"):
+    with pytest.raises(Failed, match=f"refused to read `{KEY}`: 0 .*refused"):
         consul.document()
-    with pytest.raises(Failed, match=f"did not take `{KEY}`"):
+    with pytest.raises(Failed, match=f"refused to write `{KEY}`"):
         consul.put_if_missing(b"{}")
 
 

@@ -1,4 +1,4 @@
-"""Debian's package is unpacked from a signed archive, with an apt of its own, and never installed."""
+"""Debian's package is unpacked from a signed archive with a separate apt configuration, and never installed."""
 
 import functools
 import hashlib

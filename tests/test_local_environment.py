@@ -1,4 +1,4 @@
-"""`.venv` is made when it is needed, kept while it is right, and made anew when a requirements file changed."""
+"""`.venv` is created when missing, reused while up to date, and recreated when a requirements file changed."""
 
 import importlib.util
 import json
@@ -13,7 +13,7 @@ from processes import Failed
 
 
 def new_project(directory):
-    """A project that requires nothing, so that nothing is asked of a package index."""
+    """A project without requirements, so that no package index is contacted."""
     (directory / "requirements.txt").write_text("# nothing\n")
     (directory / "more.txt").write_text("# nothing more\n")
     return directory
@@ -33,14 +33,14 @@ def test_it_is_made_once_and_then_kept(project, steps):
     python = environment.provide(project, ["requirements.txt"], steps.append)
     said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == str(project / ".venv")
-    assert steps == ["Making .venv", "Installing requirements.txt into .venv"]
+    assert steps == ["Creating .venv", "Installing requirements.txt into .venv"]
     assert environment.provide(project, ["requirements.txt"], steps.append) == python
     assert len(steps) == 2
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """An environment to copy: making one takes seconds."""
+    """An environment to copy, because creating one takes seconds."""
     root = new_project(tmp_path_factory.mktemp("template"))
     environment.provide(root, ["requirements.txt"], print)
     return root / ".venv"
@@ -60,7 +60,7 @@ def test_a_changed_file_makes_it_anew(project, made, steps):
     environment.provide(project, ["requirements.txt"], steps.append)
     assert not made.exists()
     environment.provide(project, ["requirements.txt"], steps.append)
-    assert steps == ["Making .venv", "Installing requirements.txt into .venv"]
+    assert steps == ["Creating .venv", "Installing requirements.txt into .venv"]
 
 
 def test_a_further_file_is_added_to_it(project, made, steps):

@@ -1,4 +1,4 @@
-"""What `make run` starts ends with all that it started itself, in order, in bounded time."""
+"""What `make run` starts ends in order and in bounded time, together with its own child processes."""
 
 import os
 import sys
@@ -73,11 +73,11 @@ def test_a_session_stops_in_the_opposite_order_and_tells_each_end_once(tmp_path)
     assert int(second.log.read_text()) < int(first.log.read_text())
 
 
-def test_its_input_reaches_it_and_its_last_words_are_kept(tmp_path):
+def test_its_input_reaches_it_and_the_end_of_its_log_is_shown(tmp_path):
     code = "import sys; print(*range(100), sep='\\n'); print(sys.stdin.read(), file=sys.stderr)"
     server = Process("server", [sys.executable, "-c", code], log=tmp_path / "log", stdin=b"secret")
     wait_until(server.has_ended, message="its end")
-    assert server.last_words(2) == "    99\n    secret"
+    assert server.log_tail(2) == "    99\n    secret"
 
 
 def test_a_command_is_run_to_its_end():
@@ -116,7 +116,7 @@ def test_a_port_is_given_once():
     steps, port = [], free_port()
     first, second = (ports.choose(port, purpose, steps.append) for purpose in ("one", "two"))
     assert first == port < second
-    assert steps == [f"Port {port} is taken: two goes to port {second}."]
+    assert steps == [f"Port {port} is taken: two uses port {second}."]
 
 
 def test_no_port_above_the_last_one():

@@ -1,4 +1,4 @@
-"""What `make run` makes of the Redis that a document names."""
+"""How `make run` treats the Redis that a document names."""
 
 import json
 import socket
@@ -105,4 +105,4 @@ def test_the_first_document_names_another_port_where_something_else_has_it():
         made = json.loads(first_document(document(redis_port=taken), steps.append))
     assert made["redis_config"]["redis_port"] > taken
     assert made["show_message"] == "hello"
-    assert steps == [f"Port {taken} is taken: Redis goes to port {made['redis_config']['redis_port']}."]
+    assert steps == [f"Port {taken} is taken: Redis uses port {made['redis_config']['redis_port']}."]

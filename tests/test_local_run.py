@@ -1,4 +1,4 @@
-"""`make run`: a promise to a newcomer, kept on real servers, from the first start to the last process."""
+"""`make run` on real servers, from the first start to the end of the last process."""
 
 import fcntl
 import html
@@ -37,7 +37,7 @@ def checkout():
 
 
 def count(checkout):
-    """The number that the page shows, and what stands before it."""
+    """The message and the number on the page."""
     sentence = requests.get(checkout.shown("Page"), timeout=10).text
     message, number = re.fullmatch(r"(.*)! I have been seen (\d+) times\.\n", sentence).groups()
     return message, int(number)
@@ -48,7 +48,7 @@ def document(checkout):
 
 
 def edit(consul_url, **members):
-    """Puts the published document with other members, as the web UI would."""
+    """Stores the published document with changed members, as the web UI would."""
     content = requests.get(f"{consul_url}{KEY}?raw", timeout=10).json()
     content["redis_config"].update(members.pop("redis_config", {}))
     assert requests.put(consul_url + KEY, json={**content, **members}, timeout=10).json() is True
@@ -65,7 +65,7 @@ def log_in(checkout):
 
 
 class Occupied:
-    """A port on which something else listens: it takes connections and says nothing."""
+    """A port on which another program listens: it accepts connections and sends nothing."""
 
     def __init__(self, port):
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -79,7 +79,7 @@ class Occupied:
 
 @pytest.fixture(scope="module")
 def running():
-    """One run that tests may look at, in a shell whose variables lead elsewhere."""
+    """One run that tests may only read, in a shell whose variables point at other servers."""
     with Checkout() as made:
         made.environment |= {
             "CONSUL_HTTP_ADDR": "127.0.0.1:1",
@@ -156,7 +156,7 @@ def test_a_second_run_beside_the_first_is_refused(running):
         running.command, cwd=running.root, env=running.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "`make run` runs already in this checkout" in done.stdout
+    assert "`make run` is already running in this checkout" in done.stdout
     assert count(running)[1]
 
 
@@ -216,7 +216,7 @@ class Terminal:
         wait_until(lambda: b"\n  Stop " in self.text, bound=60, message="the four lines")
 
     def _read(self):
-        """Never blocks in `read`: a terminal that is being read stays open, whoever closes it."""
+        """Must not block in `read`: a terminal that is being read stays open even when it is closed."""
         while not self._closing.is_set():
             if select.select([self._master], [], [], 0.1)[0]:
                 try:
@@ -302,7 +302,7 @@ def test_a_redis_with_another_password_is_left_alone(checkout):
     with RedisServer("another") as redis:
         checkout.replace("deploy/local/document.json", str(checkout.redis_port), str(redis.port))
         checkout.start()
-        assert f"Port {redis.port} is taken: Redis goes to port" in checkout.log()
+        assert f"Port {redis.port} is taken: Redis uses port" in checkout.log()
         assert count(checkout)[1] == 1
         assert redis.hits() == 0
 

@@ -1,4 +1,4 @@
-"""`make run` finds consul and redis-server, or brings them: each way by itself, and in order."""
+"""`make run` finds consul and redis-server, or fetches them: each way by itself, and in order."""
 
 import hashlib
 import http.server
@@ -146,7 +146,7 @@ class TestConsul:
     def test_a_download_host_that_never_answers_costs_five_seconds(self, bare, cache):
         with socket.create_server(("127.0.0.1", 0)) as mute:
             began = time.monotonic()
-            with pytest.raises(ServerNotFound, match="no answer within 5 s"):
+            with pytest.raises(ServerNotFound, match="no response within 5 s"):
                 find_consul(cache, official=pinned(f"http://127.0.0.1:{mute.getsockname()[1]}", b""))
             assert 4 < time.monotonic() - began < 7
 

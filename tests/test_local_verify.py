@@ -1,4 +1,4 @@
-"""`make test` brings every part or fails: it never passes with one of them missing."""
+"""`make test` installs every part or fails: it never passes with one of them missing."""
 
 import os
 import sys

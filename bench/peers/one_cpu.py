@@ -1,4 +1,4 @@
-"""gunicorn's configuration for a peer whose workers keep to one CPU each, as the site's do."""
+"""gunicorn's configuration for a peer that pins each worker to one CPU, as the site does."""
 
 import os
 

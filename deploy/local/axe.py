@@ -1,4 +1,4 @@
-"""axe-core, which finds what keeps people from using a page: one script, brought by npm, checked and kept."""
+"""axe-core, which finds accessibility faults of a page: one script, fetched with npm, verified and cached."""
 
 import base64
 import hashlib
@@ -18,10 +18,10 @@ SECONDS = 120  # npm tries again by itself
 
 
 def find_axe(cache: Path, say: Callable[[str], None] = print) -> Path:
-    """The script in the cache, brought there if need be. Raises Failed."""
+    """The path of the script in the cache, fetched if it is missing. Raises Failed."""
     target = cache / f"axe-core-{VERSION}.min.js"
     if not target.exists():
-        say(f"Bringing axe-core {VERSION} with npm")
+        say(f"Fetching axe-core {VERSION} with npm")
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             archive = _pack(Path(scratch))
@@ -32,7 +32,7 @@ def find_axe(cache: Path, say: Callable[[str], None] = print) -> Path:
 
 
 def _pack(directory: Path) -> Path:
-    """The package as the registry has it."""
+    """Download the package into `directory`; the path of the archive."""
     command = ["npm", "pack", "--silent", "--ignore-scripts", f"axe-core@{VERSION}"]
     environment = os.environ | {"npm_config_cache": str(directory / "npm"), "npm_config_update_notifier": "false"}
     try:
@@ -40,13 +40,13 @@ def _pack(directory: Path) -> Path:
             command, cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(f"axe-core cannot be brought, and the tests need it: {error}") from error
+        raise Failed(f"axe-core cannot be fetched, and the tests need it: {error}") from error
     found = list(directory.glob("axe-core-*.tgz"))
     if done.returncode or not found:
         last = " ".join(done.stderr.strip().splitlines()[-2:])
-        raise Failed(f"axe-core cannot be brought, and the tests need it: `{' '.join(command)}` failed: {last}")
+        raise Failed(f"axe-core cannot be fetched, and the tests need it: `{' '.join(command)}` failed: {last}")
     if base64.b64encode(hashlib.sha512(found[0].read_bytes()).digest()).decode() != SHA512:
-        raise Failed(f"axe-core {VERSION} is not the one that the tests know: its SHA-512 is another one.")
+        raise Failed(f"axe-core {VERSION}: the SHA-512 of the download is not the pinned one, so it is not used.")
     return found[0]
 
 
@@ -54,5 +54,5 @@ def _member(archive: Path) -> bytes:
     with tarfile.open(archive) as package:
         file = package.extractfile(MEMBER)
         if file is None:
-            raise Failed(f"axe-core {VERSION} holds no {MEMBER}.")
+            raise Failed(f"axe-core {VERSION} does not contain {MEMBER}.")
         return file.read()

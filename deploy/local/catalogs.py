@@ -1,6 +1,6 @@
-"""The catalogs of translations, brought up to date with the messages of the code and the templates.
+"""Update the translation catalogs from the messages of the code and the templates.
 
-They hold no dates, files or lines, and are sorted by message, so that they change only where a message does.
+They contain no dates, files or lines, and are sorted by message, so that they change only where a message does.
 """
 
 import os
@@ -15,9 +15,9 @@ FORM = ("--no-location", "--no-wrap", "--sort-output")
 
 
 def update(root: Path, python: Path) -> int:
-    """How many messages of the apps in `root` are not translated. Raises Failed.
+    """Update the catalogs of the apps in `root`; the number of untranslated messages. Raises Failed.
 
-    A new message comes without a translation, never with that of a similar one; one that is gone is dropped.
+    A new message gets no translation, not even that of a similar one; one that no longer exists is dropped.
     """
     return sum(_update_app(root / app, python) for app in APPS)
 
@@ -25,7 +25,7 @@ def update(root: Path, python: Path) -> int:
 def _update_app(app: Path, python: Path) -> int:
     catalogs = sorted(app.glob("locale/*/LC_MESSAGES/django.po"))
     messages = app / "locale" / "django.pot"
-    # Django reads its templates. The catalogs that it would write have dates in them, so it is left none to write.
+    # Django extracts the messages. It would write dates into the catalogs, so all of them are excluded.
     excluded = [f"--exclude={catalog.parents[1].name}" for catalog in catalogs]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     try:
@@ -49,6 +49,6 @@ def _update(catalog: Path, messages: Path) -> int:
 
 
 def _parts(catalog: Path) -> tuple[str, str]:
-    """The header of a catalog, which people write, and its entries."""
+    """The header of a catalog, which is written by hand, and its entries."""
     header, _, entries = catalog.read_text(encoding="utf-8").partition("\n\n")
     return header, entries

@@ -1,4 +1,4 @@
-"""Debian packages: one unpacked from an older suite without installing it, others installed where allowed."""
+"""Debian packages: unpack one from an older suite without installing it; install others where that is allowed."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ SUITE = "bullseye"  # the last suite with a `consul` package
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ALIASES = ("oldstable", "stable", "testing", "unstable", "sid")
 
-# Everything that apt would write goes below {root}; proxies and the like still come from the machine's settings.
+# apt writes below {root} only; proxies and similar settings still come from the machine.
 APT_CONF = """\
 Dir::State::Lists "{root}/lists";
 Dir::Cache "{root}/cache";
@@ -30,15 +30,15 @@ Acquire::https::Timeout "10";
 
 
 class Unavailable(Exception):
-    """The package cannot be had on this machine; the text says why."""
+    """The package is not available on this machine; the text gives the reason."""
 
 
 def unpack(package: str, member: str, target: Path, say: Callable[[str], None]) -> Path:
-    """Puts one file of a package of SUITE at `target`, leaving apt's own state as it is. Raises Unavailable."""
+    """Puts one file of a package of SUITE at `target`, without changing apt's own state. Raises Unavailable."""
     if _distribution().get("ID") != "debian":
         raise Unavailable("this is not Debian")
     target.parent.mkdir(parents=True, exist_ok=True)
-    reasons = ["apt names no archive"]
+    reasons = ["apt has no archive configured"]
     for mirror in _archives():
         say(f"Unpacking Debian's {package} ({SUITE}) from {mirror}")
         try:
@@ -61,13 +61,13 @@ def install(packages: Iterable[str], say: Callable[[str], None]) -> None:
         raise Unavailable(f"not root: sudo {' '.join(command)}")
     say(f"Installing with apt-get: {' '.join(wanted)}")
     lock = ["-o", "DPkg::Lock::Timeout=120"]
-    # One broken source among many is no reason to stop: whether the lists suffice shows in the installation.
+    # One broken source among many is no reason to stop: the installation shows whether the lists suffice.
     _run(["apt-get", *lock, "update"], check=False)
     _run([*command, *lock])
 
 
 def _unpack_from(mirror: str, package: str, root: Path) -> None:
-    """Downloads and unpacks the package to `root`/unpacked, with an apt of its own below `root`."""
+    """Downloads and unpacks the package to `root`/unpacked, with a separate apt configuration below `root`."""
     for directory in ("lists/partial", "cache/archives/partial", "unpacked"):
         (root / directory).mkdir(parents=True)
     signed_by = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
@@ -83,7 +83,7 @@ def _unpack_from(mirror: str, package: str, root: Path) -> None:
 
 
 def _archives() -> Iterator[str]:
-    """The base addresses that this machine's apt takes its own Debian suite from."""
+    """The base URLs from which this machine's apt gets its own Debian suite."""
     own = {_distribution().get("VERSION_CODENAME", ""), *ALIASES}
     listed = _run(["apt-get", "update", "--print-uris"])
     found = re.findall(r"^'(\S+)/dists/([^/']+)/InRelease'", listed, re.MULTILINE)
@@ -99,7 +99,7 @@ def _distribution() -> dict[str, str]:
 
 
 def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> str:
-    """Standard output of a command that never asks. Raises Unavailable with its last lines."""
+    """Standard output of a command that must not prompt. Raises Unavailable with its last lines."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(

@@ -13,7 +13,7 @@ INVALID_DOCUMENT = 78  # manage.py's exit status
 START_SECONDS = 60.0
 ADMIN = "admin"
 
-# Variables that would lead the site away from what `make run` started, to another Consul or database.
+# Variables that would point the site at another Consul or database than those of `make run`.
 ELSEWHERE = ("CONSUL_", "DEMO_CONFIG_", "SERVICE_", "DATABASE_URL", "DJANGO_SETTINGS_MODULE")
 
 
@@ -43,7 +43,7 @@ class Site:
         self._checked("migrate", "--noinput")
 
     def create_admin(self, password_file: Path) -> str | None:
-        """The admin's password, kept in `password_file`; None where the user exists and its password is not known."""
+        """The admin's password, stored in `password_file`; None where the user exists and the password is unknown."""
         is_new = not password_file.exists()
         if is_new:
             password_file.touch(mode=0o600)
@@ -61,7 +61,7 @@ class Site:
         if is_new:
             password_file.unlink()
         if "already taken" not in done.output:
-            raise Failed(f"No admin user could be made:\n{done.output}")
+            raise Failed(f"The admin user cannot be created:\n{done.output}")
         return None if is_new else password
 
     def start(self, session: Session) -> Process:

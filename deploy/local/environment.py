@@ -13,10 +13,10 @@ from servers import Say
 
 
 def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") -> Path:
-    """The Python of `root`/`name`, with these requirements files of `root` installed; made anew when one changed.
+    """The Python of `root`/`name`, with these requirements files of `root` installed; recreated when one changed.
 
-    A stamp in it maps each installed file to its hash. It is written last: an environment whose making was
-    interrupted has none, and is made anew too. Raises Failed.
+    A stamp in it maps each installed file to its hash. It is written last: an environment whose creation was
+    interrupted has none, and is recreated too. Raises Failed.
     """
     directory = root / name
     python, stamp = directory / "bin" / "python", directory / "requirements.json"
@@ -44,17 +44,17 @@ def _read(stamp: Path) -> dict[str, str]:
 
 def _make(directory: Path, say: Say) -> None:
     if importlib.util.find_spec("ensurepip") is None:
-        _bring_venv(say)
-    say(f"Making {directory.name}")
+        _install_venv(say)
+    say(f"Creating {directory.name}")
     shutil.rmtree(directory, ignore_errors=True)
     checked([sys.executable, "-m", "venv", str(directory)])
 
 
-def _bring_venv(say: Say) -> None:
-    """Debian and Ubuntu keep half of the module venv in a package of its own."""
+def _install_venv(say: Say) -> None:
+    """Debian and Ubuntu have a part of the module venv in a separate package."""
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     try:
         debian.install([package], say)
     except debian.Unavailable as reason:
-        message = f"This Python cannot make virtual environments: sudo apt-get install {package}, and run this again."
+        message = f"This Python cannot create virtual environments: sudo apt-get install {package}, and run this again."
         raise Failed(f"{message} ({reason})") from reason

@@ -6,12 +6,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-# Without proxies: what is asked here never leaves the machine.
+# Without proxies: these requests never leave the machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def request(url: str, *, method: str = "GET", body: bytes | None = None, timeout: float = 3.0) -> tuple[int, bytes]:
-    """Status and body of the answer, whatever the status; (0, reason) where there is no HTTP answer."""
+    """Status and body of the response, whatever the status; (0, reason) if there is no HTTP response."""
     try:
         with _OPENER.open(urllib.request.Request(url, data=body, method=method), timeout=timeout) as answer:
             return answer.status, answer.read()
@@ -23,7 +23,7 @@ def request(url: str, *, method: str = "GET", body: bytes | None = None, timeout
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition became true within so many seconds."""
+    """Whether the condition became true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

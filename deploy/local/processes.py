@@ -1,4 +1,4 @@
-"""Child processes that end with this one, with all that they started."""
+"""Child processes that end together with this one, and with everything that they started."""
 
 import contextlib
 import ctypes
@@ -20,19 +20,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
-    """A step did not work; the text says which, why, and what to do."""
+    """A step failed; the text says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended, and what it printed on both of its outputs."""
+    """The exit status of a command, and what it printed to stdout and stderr."""
 
     status: int
     output: str
 
 
 class Process:
-    """A server: a process group of its own, so that Ctrl-C in the terminal reaches only who stops it in order."""
+    """A server in its own process group, so that Ctrl-C in the terminal reaches only the script that stops it."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Process:
         log: Path | None = None,
         stdin: bytes = b"",
     ) -> None:
-        """`log` None: its outputs are those of this process."""
+        """Without a `log` it writes to the stdout and stderr of this process."""
         self.name, self.log = name, log
         self._ended = False
         with log.open("wb") if log else contextlib.nullcontext() as output:
@@ -54,33 +54,33 @@ class Process:
                 self._popen.stdin.write(stdin)
 
     def has_ended(self) -> bool:
-        """Whether the process is gone. The rest of its group goes with it."""
+        """Whether the process has ended. Then the rest of its group is stopped too."""
         if not self._ended and self._popen.poll() is not None:
             self.stop()
         return self._ended
 
     def stop(self) -> None:
-        """Ends the whole group: SIGTERM, and SIGKILL to what is left after GRACE."""
+        """Ends the whole group: SIGTERM, then SIGKILL for those that are left after GRACE."""
         if self._ended:
             return
         self._ended = True
         _end_group(self._popen)
 
-    def last_words(self, lines: int = 15) -> str:
+    def log_tail(self, lines: int = 15) -> str:
         """The end of its log, for a message."""
         text = self.log.read_text(errors="replace") if self.log else ""
         return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
 
 
 class Session(ExitStack):
-    """What was started, to be undone in the opposite order when the session closes."""
+    """What was started; it is stopped in reverse order when the session closes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._running: list[Process] = []
 
     def start(self, process: Process) -> Process:
-        """Takes over a process that was just started: it is stopped when the session closes."""
+        """Adds a process that was just started: it is stopped when the session closes."""
         self.callback(process.stop)
         self._running.append(process)
         return process
@@ -99,12 +99,12 @@ def run(
     directory: Path | None = None,
     seconds: float = 900.0,
 ) -> Result:
-    """Runs a command to its end, or ends it: after so many seconds, or when this process is told to stop."""
+    """Runs a command to its end; kills it after `seconds`, or when this process is stopped."""
     with _start(command, environment, directory, stdin=subprocess.DEVNULL, output=subprocess.PIPE) as popen:
         try:
             output, _ = popen.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            return Result(124, f"not done within {seconds:.0f} s")
+            return Result(124, f"not finished within {seconds:.0f} s")
         finally:
             _end_group(popen)
     return Result(popen.returncode, output.decode(errors="replace").strip())
@@ -116,7 +116,7 @@ def checked(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> None:
-    """Runs a command that is to succeed. Raises Failed with its output."""
+    """Runs a command that must succeed. Raises Failed with its output."""
     done = run(command, environment=environment, directory=directory)
     if done.status:
         raise Failed(f"`{' '.join(map(str, command[:4]))}` ended with status {done.status}:\n{done.output}")
@@ -130,7 +130,7 @@ def _start(
     stdin: int,
     output: IO[bytes] | int | None,
 ) -> "subprocess.Popen[bytes]":
-    """`output` None: the outputs are those of this process, each by itself."""
+    """Without an `output` it writes to the stdout and stderr of this process."""
     return subprocess.Popen(
         command,
         env=environment,
@@ -144,13 +144,13 @@ def _start(
 
 
 def _end_with_parent() -> None:
-    """Asks the kernel for SIGTERM when the parent is gone: a parent that is killed with -9 stops nothing itself."""
+    """Has the kernel send SIGTERM when the parent dies: a parent that is killed with -9 cannot stop anything."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_group(popen: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM to the group, SIGKILL after GRACE; returns when no member is left."""
+    """Sends SIGTERM to the group, SIGKILL after GRACE; returns when no member is left."""
     _signal_group(popen.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE
     # The leader stays a member until it is reaped, which poll() does.
@@ -166,6 +166,6 @@ def _signal_group(group: int, number: int) -> bool:
         os.killpg(group, number)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a group of zombies
+    except PermissionError:  # macOS raises this for a group of zombies
         return False
     return True

@@ -1,4 +1,4 @@
-"""The local Redis: one that runs where the document says, or one of our own with its data under `.local/`."""
+"""The local Redis: the one that the document names if it runs, or a new one with its data under `.local/`."""
 
 import ipaddress
 import json
@@ -19,7 +19,7 @@ TIMEOUT = 2.0  # seconds for each step of a probe
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """What the document says of Redis."""
+    """The Redis that the document names."""
 
     host: str
     port: int
@@ -28,7 +28,7 @@ class RedisAddress:
 
     @classmethod
     def from_document(cls, document: bytes) -> "RedisAddress | None":
-        """None where the document is faulty, or asks for more than a plain Redis: both are the site's to judge."""
+        """None if the document is faulty or needs more than a plain Redis: the site judges both."""
         try:
             redis = json.loads(document)["redis_config"]
             host, port, db = redis.pop("redis_host"), redis.pop("redis_port"), redis.pop("redis_db")
@@ -59,7 +59,7 @@ class RedisAddress:
             return False
 
     def refusal(self) -> str | None:
-        """Why no Redis serves this database to this password here; None if one does."""
+        """Why no Redis here accepts this password and database; None if one does."""
         commands = [["AUTH", self.password]] if self.password else []
         commands += [["SELECT", str(self.db)], ["PING"]]
         try:
@@ -76,7 +76,7 @@ class RedisAddress:
 
 
 def first_document(template: bytes, say: Say) -> bytes:
-    """The template, with another port where its own is taken by what is not its Redis."""
+    """The template, with another port if something other than its Redis uses its own."""
     wanted = RedisAddress.from_document(template)
     if wanted is None or ports.is_free(wanted.port) or wanted.refusal() is None:
         return template
@@ -88,10 +88,10 @@ def first_document(template: bytes, say: Say) -> bytes:
 def provide(
     document: bytes, consul: Consul, find: Callable[[], Path], local: Path, session: Session, say: Say
 ) -> Process | None:
-    """Makes the Redis of the document answer. The process, if it had to be started. Raises Failed."""
+    """Starts the Redis of the document if it does not run; returns the process if it was started. Raises Failed."""
     address = RedisAddress.from_document(document)
     if address is None:
-        say(f"Starting no Redis: `{KEY}` names none that is plain and local.")
+        say(f"Starting no Redis: `{KEY}` does not name a plain local one.")
         return None
     reason = address.refusal()
     if reason is None:
@@ -99,20 +99,20 @@ def provide(
         return None
     if not address.is_local:
         say(f"WARNING: the Redis of `{KEY}` at {address} does not answer: {reason}")
-        say(f"    Start it there, or point redis_config at another one: {consul.editor}")
+        say(f"    Start it there, or enter another one in redis_config: {consul.editor}")
         return None
     return _start(_movable(address, reason, consul, say), find(), local, session, say)
 
 
 def _movable(address: RedisAddress, reason: str, consul: Consul, say: Say) -> RedisAddress:
-    """The address; with the next free port where another program has taken the document's, which stays as it is."""
+    """The address; with the next free port if another program uses the document's. The document stays as it is."""
     bind = "127.0.0.1" if address.host == "localhost" else address.host
     if ports.is_free(address.port, bind):
         return replace(address, host=bind)
     port = ports.choose(address.port, "Redis", say, bind)
-    say(f"WARNING: `{KEY}` names the Redis at {address}, where something else answers: {reason}")
-    say(f"    The document was left as it is. Set redis_config.redis_port to {port} at {consul.editor}")
-    say(f"    and the site follows; or stop what is on port {address.port}, and run `make run` again.")
+    say(f"WARNING: `{KEY}` names the Redis at {address}, but another program uses that port: {reason}")
+    say(f"    The document was not changed. Set redis_config.redis_port to {port} at {consul.editor}")
+    say(f"    and the site follows; or stop the program on port {address.port}, and run `make run` again.")
     return replace(address, host=bind, port=port)
 
 
@@ -120,10 +120,10 @@ def _start(address: RedisAddress, binary: Path, local: Path, session: Session, s
     say(f"Starting Redis at {address}")
     data, log = local / "redis", local / "log" / "redis.log"
     data.mkdir(exist_ok=True)
-    # The configuration goes through standard input: a password on the command line is in the process list.
+    # The configuration is passed on standard input: the process list would show a password on the command line.
     redis = session.start(Process("Redis", [binary, "-"], log=log, stdin=_configuration(address, data)))
     if not wait_until(lambda: redis.has_ended() or address.refusal() is None, START_SECONDS) or redis.has_ended():
-        raise Failed(f"Redis did not start. The end of {log}:\n{redis.last_words()}")
+        raise Failed(f"Redis did not start. The end of {log}:\n{redis.log_tail()}")
     return redis
 
 
@@ -141,7 +141,7 @@ def _configuration(address: RedisAddress, data: Path) -> bytes:
 
 
 def _quoted(text: str) -> str:
-    """A string of redis.conf in which no byte has a meaning of its own."""
+    """A string for redis.conf with every byte escaped."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-CONNECT_TIMEOUT = 5.0  # seconds, from the name's look-up to the answer's headers
+CONNECT_TIMEOUT = 5.0  # seconds, from the DNS look-up to the response's headers
 READ_TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 20
 
 
 class Unavailable(Exception):
-    """The release cannot be had from here; the text says why."""
+    """The release is not available on this machine; the text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def fetch(wanted: Release, member: str, target: Path, say: Callable[[str], None]
             digest = _download(url, archive)
             # The hash is checked before anything reads the archive.
             if digest != wanted.sha256[this]:
-                raise Unavailable(f"SHA-256 is {digest}, not the pinned {wanted.sha256[this]}: not used")
+                raise Unavailable(f"its SHA-256 is {digest}, not the pinned {wanted.sha256[this]}, so it is not used")
             program = Path(zipfile.ZipFile(archive).extract(member, scratch))
             program.chmod(0o755)
             program.replace(target)
@@ -71,14 +71,14 @@ def fetch(wanted: Release, member: str, target: Path, say: Callable[[str], None]
 
 
 def this_platform() -> str:
-    """This machine as a release names it: `linux_amd64`."""
+    """This machine's platform as releases name it: `linux_amd64`."""
     machine = platform.machine().lower()
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
     return f"{platform.system().lower()}_{architecture}"
 
 
 def _download(url: str, target: Path) -> str:
-    """Writes the answer's body to `target`; its SHA-256 in hex."""
+    """Writes the response's body to `target`; returns its SHA-256 in hex."""
     digest = hashlib.sha256()
     with _open(url) as body, target.open("wb") as file:
         while chunk := body.read(CHUNK):
@@ -88,10 +88,10 @@ def _download(url: str, target: Path) -> str:
 
 
 def _open(url: str) -> BinaryIO:
-    """The answer to GET `url`, within CONNECT_TIMEOUT, whatever hangs. Raises OSError or HTTPException."""
+    """The response to GET `url`, within CONNECT_TIMEOUT, whatever hangs. Raises OSError or HTTPException."""
     answer: queue.Queue[BinaryIO | Exception] = queue.Queue(maxsize=1)
 
-    # A socket's timeout binds neither the name's look-up nor the sum over several addresses: a thread does.
+    # A socket's time-out limits neither the DNS look-up nor the total over several addresses; a thread does.
     def connect() -> None:
         try:
             answer.put(cast(BinaryIO, urllib.request.urlopen(url, timeout=READ_TIMEOUT)))
@@ -105,7 +105,7 @@ def _open(url: str) -> BinaryIO:
     try:
         opened = answer.get(timeout=CONNECT_TIMEOUT)
     except queue.Empty:
-        raise TimeoutError(f"no answer within {CONNECT_TIMEOUT:.0f} s") from None
+        raise TimeoutError(f"no response within {CONNECT_TIMEOUT:.0f} s") from None
     if isinstance(opened, Exception):
         raise opened
     return opened

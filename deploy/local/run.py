@@ -1,6 +1,6 @@
-"""`make run`: everything the site needs, started on this machine; Ctrl-C ends all that this started.
+"""`make run`: starts everything that the site needs on this machine; Ctrl-C stops all that it started.
 
-What it keeps is under `.local/`: the key-value store, the counter, the database, the admin's password.
+Its data is under `.local/`: the key-value store, the counter, the database, the admin's password.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
-    """The exit status: 0 when it was asked to stop."""
+    """The exit status: 0 after a signal to stop."""
     session = Session()
     try:
         _on_stop(_interrupt)
-        with _alone():
+        with _run_lock():
             _run(session)
     except KeyboardInterrupt:
         say("Stopping")
@@ -46,20 +46,20 @@ def main() -> int:
         say(f"FAILED: {reason}")
         return 1
     finally:
-        # A second Ctrl-C must not leave processes behind; each step of the way down is bounded.
+        # A second Ctrl-C must not leave processes behind; each step of the shutdown is bounded in time.
         _on_stop(lambda number, frame: None)
         session.close()
 
 
 def say(text: str) -> None:
-    """One step, on the terminal; a terminal that is gone is no reason not to go on."""
+    """Print one step. A closed terminal must not stop the script."""
     with contextlib.suppress(OSError):
         print(f"==> {text}", flush=True)
 
 
 def _run(session: Session) -> NoReturn:
     if ignored := sorted(filter(django_site.leads_elsewhere, os.environ)):
-        say(f"Everything runs on this machine; not used from the environment: {', '.join(ignored)}.")
+        say(f"Everything runs on this machine; these environment variables are ignored: {', '.join(ignored)}.")
     python = environment.provide(ROOT, ["requirements.txt"], say)
     consul = consul_server.provide(partial(find_consul, LOCAL / "cache", say), LOCAL, session, say)
     site = Site(ROOT, python, ports.choose(SITE_PORT, "the site", say), f"127.0.0.1:{consul.port}")
@@ -75,7 +75,7 @@ def _run(session: Session) -> NoReturn:
 
 
 def _prepare(site: Site, consul: Consul, session: Session) -> None:
-    """Document, Redis and database; a document that the site refuses is waited for, so that it can be corrected."""
+    """Document, Redis and database. While the document is invalid, wait until somebody corrects it."""
     while True:
         document = _document(consul)
         redis = redis_server.provide(document, consul, partial(find_redis, LOCAL / "cache", say), LOCAL, session, say)
@@ -84,7 +84,7 @@ def _prepare(site: Site, consul: Consul, session: Session) -> None:
             return site.migrate()
         except InvalidDocument as faults:
             say(str(faults))
-            say(f"Correct the document at {consul.editor}: it goes on as soon as it changes. Ctrl-C stops.")
+            say(f"Correct the document at {consul.editor}: the start continues as soon as it changes. Ctrl-C stops.")
         while consul.document() == document:
             time.sleep(1)
         if redis:
@@ -92,9 +92,9 @@ def _prepare(site: Site, consul: Consul, session: Session) -> None:
 
 
 def _document(consul: Consul) -> bytes:
-    """The document, which is put first where the key is missing."""
+    """The document; stored first if the key is missing."""
     while (document := consul.document()) is None:
-        say(f"Putting the document `{consul_server.KEY}`")
+        say(f"Storing the document `{consul_server.KEY}`")
         consul.put_if_missing(redis_server.first_document(TEMPLATE.read_bytes(), say))
     return document
 
@@ -106,23 +106,23 @@ def _show(site: Site, consul: Consul, password: str | None) -> None:
             f"\n  Page       {site.url}/"
             f"\n  Admin      {site.url}/admin/   user {ADMIN}, {known}"
             f"\n  Consul UI  {consul.url}/ui/"
-            f"\n  Stop       Ctrl-C; the next `make run` goes on where this one ended\n",
+            f"\n  Stop       Ctrl-C; the next `make run` continues with the same data\n",
             flush=True,
         )
 
 
 def _watch(server: Process, session: Session) -> NoReturn:
-    """The site's end is a failure, that of another server is told. Raises Failed."""
+    """Report a server that ends. The end of the site is a failure. Raises Failed."""
     has_terminal = os.isatty(0)
     while not server.has_ended():
-        # A terminal that is closed sends SIGHUP to the leader of its session only. Where that is make, which keeps
-        # the signal to itself, this is how its end is noticed.
+        # A closed terminal sends SIGHUP to its session leader only. If that is make, which does not pass the signal
+        # on, the lost terminal is the only sign.
         if has_terminal and not os.isatty(0):
             raise KeyboardInterrupt
         for process in session.newly_ended():
-            say(f"{process.name} has ended. To start it again, stop with Ctrl-C and run `make run`.")
+            say(f"{process.name} has ended. To start it again, press Ctrl-C and run `make run`.")
         time.sleep(0.5)
-    raise Failed("The site has ended: its messages are above.")
+    raise Failed("The site has ended; its messages are above.")
 
 
 def _deregister(site: Site) -> None:
@@ -133,21 +133,21 @@ def _deregister(site: Site) -> None:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Holds the lock that keeps a second `make run` away from the data of this one. Raises Failed."""
+def _run_lock() -> Iterator[None]:
+    """Holds the lock that prevents a second `make run` on the same data. Raises Failed."""
     (LOCAL / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
     LOCAL.chmod(0o700)  # the store and the logs hold secrets
     with (LOCAL / "run.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed("`make run` runs already in this checkout. Stop it first, or use what it shows.") from None
+            raise Failed("`make run` is already running in this checkout. Stop it first, or use that one.") from None
         yield
 
 
 def _on_stop(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in STOPS:
-        # nohup's way of saying that a lost terminal is no reason to stop
+        # nohup ignores SIGHUP: then a lost terminal must not stop the script
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 

@@ -1,4 +1,4 @@
-"""Finds the `consul` and `redis-server` programs, or brings them.
+"""Finds the `consul` and `redis-server` programs, or fetches them.
 
 Standard library only: this runs before the virtual environment exists.
 """
@@ -15,28 +15,28 @@ from release import OFFICIAL_CONSUL, Release
 Say = Callable[[str], None]
 
 CONSUL_MISSING = """\
-Consul was not found. Any one of these gets it:
+Consul was not found. Do one of these, and run this again:
   - install it from https://developer.hashicorp.com/consul/install, so that `consul` is on PATH;
-  - set CONSUL_BIN to the path of a `consul` binary, and run this again;
-  - on Debian: let apt-get reach the suite bullseye of its mirror, and run this again.
+  - set CONSUL_BIN to the path of a `consul` binary;
+  - on Debian: give apt-get access to the suite bullseye of its mirror.
 Tried: {tried}"""
 
 REDIS_MISSING = """\
-Redis was not found. Any one of these gets it:
+Redis was not found. Do one of these, and run this again:
   - Debian, Ubuntu: sudo apt-get install redis-server;
   - Fedora: sudo dnf install redis; macOS: brew install redis;
-  - any other: https://redis.io/docs/latest/operate/oss_and_stack/install/, so that `redis-server` is on PATH.
+  - other systems: https://redis.io/docs/latest/operate/oss_and_stack/install/, so that `redis-server` is on PATH.
 Tried: {tried}"""
 
 
 class ServerNotFound(Exception):
-    """No way led to the program; the text tells the ways to get it."""
+    """The program was neither found nor fetched; the text says how to get it."""
 
 
 def find_consul(cache: Path, say: Say = print, *, official: Release = OFFICIAL_CONSUL) -> Path:
     """The path of a `consul` binary: `$CONSUL_BIN`, PATH, `cache`, the official release, Debian's package.
 
-    What has to be fetched is kept under `cache`. Raises ServerNotFound.
+    A fetched binary is stored under `cache`. Raises ServerNotFound.
     """
     if found := _from_environment("CONSUL_BIN") or shutil.which("consul"):
         return Path(found)
@@ -69,16 +69,16 @@ def find_redis(cache: Path, say: Say = print) -> Path:
 
 
 def _redis_from_tools(cache: Path, say: Say) -> Path:
-    """`redis-server` out of the package redis-tools, so that no system service comes with it.
+    """`redis-server` from the package redis-tools, which installs no system service.
 
-    The package redis-server adds a service to redis-tools, and one link: the server is the program that
-    redis-tools calls redis-check-rdb, and it looks at the name that it is called by.
+    The package redis-server only adds a service and a link: the server is the program redis-check-rdb of
+    redis-tools, which acts as a server if it is called redis-server.
     """
     if not shutil.which("redis-check-rdb"):
         debian.install(["redis-tools"], say)
     program = shutil.which("redis-check-rdb")
     if program is None:
-        raise debian.Unavailable("redis-tools holds no redis-check-rdb")
+        raise debian.Unavailable("redis-tools does not contain redis-check-rdb")
     link = cache / "redis-server"
     cache.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def _redis_from_tools(cache: Path, say: Say) -> Path:
 
 
 def _from_environment(variable: str) -> str | None:
-    """The program that a variable names. Raises ServerNotFound if it names none: a wrong path is a mistake."""
+    """The program that a variable names. A wrong path is a mistake: it raises ServerNotFound."""
     named = os.environ.get(variable)
     if not named:
         return None

@@ -1,4 +1,4 @@
-"""`make test`, `soak`, `bench`, `check` and `messages`: brings what they need to a fresh machine, then runs them."""
+"""`make test`, `soak`, `bench`, `check` and `messages`: installs what they need on a fresh machine, then runs them."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".local" / "cache"
 REQUIREMENTS = ["requirements.txt", "tests/requirements.txt"]
 
-# For each Debian package the names its program goes by, on Debian or elsewhere.
+# For each Debian package the names of its program, on Debian or elsewhere.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromium-driver": ("chromedriver",),
@@ -31,9 +31,9 @@ BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
 
 def test(python: Path, arguments: list[str]) -> None:
-    """Becomes pytest, with every part there. Raises Failed, ServerNotFound."""
+    """Provides every part, then becomes pytest. Raises Failed, ServerNotFound."""
     servers = _find_servers()
-    _bring_programs(PROGRAMS)
+    _install_programs(PROGRAMS)
     find_axe(CACHE, say)
     _become([str(python), "-m", "pytest", *arguments], servers)
 
@@ -44,9 +44,9 @@ def soak(python: Path, arguments: list[str]) -> None:
 
 
 def bench(python: Path, arguments: list[str]) -> None:
-    """Becomes the benchmark. What it compares runs in an environment without the tests' tools."""
+    """Becomes the benchmark. The servers that it compares run in an environment without the tests' tools."""
     servers = _find_servers()
-    _bring_programs(BENCH_PROGRAMS)
+    _install_programs(BENCH_PROGRAMS)
     peers = environment.provide(ROOT, ["requirements.txt", "bench/requirements.txt"], say, ".venv-bench")
     _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(peers)})
 
@@ -58,14 +58,14 @@ def check(python: Path, arguments: list[str]) -> None:
         if subprocess.call([str(python), "-m", *command]):
             raise Failed(f"`{' '.join(command)}` found faults.")
     say("mypy")
-    # mypy's Django plugin loads the settings, which read this file in place of Consul.
+    # mypy's Django plugin loads the settings, which then read this file instead of Consul.
     document = Path(__file__).with_name("document.json")
     _become([str(python), "-m", "mypy"], {"DEMO_CONFIG_FILE": str(document)})
 
 
 def messages(python: Path, arguments: list[str]) -> None:
-    """Brings the catalogs up to date, and says what is left to translate. Raises Failed."""
-    _bring_programs({"gettext": PROGRAMS["gettext"]})
+    """Updates the catalogs, and prints how many messages are untranslated. Raises Failed."""
+    _install_programs({"gettext": PROGRAMS["gettext"]})
     untranslated = catalogs.update(ROOT, python)
     say(f"Messages that are not translated yet: {untranslated}")
 
@@ -75,14 +75,14 @@ def _find_servers() -> dict[str, str]:
     return {"CONSUL_BIN": str(find_consul(CACHE, say)), "REDIS_SERVER_BIN": str(find_redis(CACHE, say))}
 
 
-def _bring_programs(programs: Mapping[str, tuple[str, ...]]) -> None:
+def _install_programs(programs: Mapping[str, tuple[str, ...]]) -> None:
     missing = [package for package, names in programs.items() if not any(map(shutil.which, names))]
     if not missing:
         return
     try:
         debian.install(missing, say)
     except debian.Unavailable as reason:
-        raise Failed(f"This needs what Debian calls {', '.join(missing)}: install it. ({reason})") from reason
+        raise Failed(f"Please install what Debian calls {', '.join(missing)}. ({reason})") from reason
 
 
 def _become(command: list[str], variables: Mapping[str, str]) -> None:
@@ -94,7 +94,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status, where this process does not become the tool that has one."""
+    """The exit status, unless this process becomes a tool with its own."""
     os.chdir(ROOT)
     try:
         python = environment.provide(ROOT, REQUIREMENTS, say)
