@@ -385,10 +385,11 @@ def test_rows_say_that_the_bind_decided(environment, new_site):
     script = (
         "import json, socket\n"
         "from django.conf import settings\n"
-        "from demo_site.config import effective\n"
-        "from demo_site.registration import bound\n"
-        f"bound.remember([socket.create_server(({ANY!r}, 0))])\n"
-        "print(json.dumps([bound.bound().port, *(row.as_dict() for row in effective.rows(settings.CONFIGURATION))]))"
+        "from demo_site.monitoring import effective\n"
+        "from demo_site.instance import listeners\n"
+        f"listeners.remember([socket.create_server(({ANY!r}, 0))])\n"
+        "rows = effective.rows(settings.CONFIGURATION)\n"
+        "print(json.dumps([listeners.bound().port, *(row.as_dict() for row in rows)]))"
     )
     port, *rows = json.loads(new_site(environment).command("shell", "-v0", "-c", script).stdout)
     found = {row["setting"]: row for row in rows}
