@@ -140,7 +140,7 @@ def test_entry_that_does_not_reach_the_catalog_is_not_registered(redis, new_site
 
 WRITES = {
     "register": lambda client: services.register(client, {"Name": NAME}),
-    "beat": lambda client: services.beat(client, "a", "passing", ""),
+    "update_check": lambda client: services.update_check(client, "a", "passing", ""),
     "remove_check": lambda client: services.remove_check(client, "a"),
     "agent_entry": lambda client: services.agent_entry(client, "a"),
     "deregister": lambda client: services.deregister(client, "a"),
