@@ -160,7 +160,7 @@ def test_effective_config_calls_no_document_current_that_the_workers_rejected(st
     def said():
         rows = json.loads(site.command("effective_config", "--format", "json").stdout)
         [row] = [row for row in rows if row["setting"] == "document"]
-        assert row["value"].startswith("valid, as Consul holds it now; its Redis was not asked")
+        assert row["value"].startswith("valid, as Consul has it now; its Redis was not asked")
         assert row["origin"].endswith(f"ModifyIndex {consul.index(config_key)}")
         return row["value"]
 
