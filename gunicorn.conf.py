@@ -69,7 +69,7 @@ def post_fork(server: Any, worker: Any) -> None:
     """In the worker, before it has threads."""
     from demo_site.serving import affinity
 
-    affinity.keep_to(worker.cpu)
+    affinity.pin_to(worker.cpu)
 
 
 def post_worker_init(worker: Any) -> None:

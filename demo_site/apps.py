@@ -2,6 +2,7 @@ from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
 from .identity import LABEL
+from .serving.handler import confine_receivers
 
 
 class DemoSiteConfig(AppConfig):
@@ -10,8 +11,6 @@ class DemoSiteConfig(AppConfig):
     verbose_name = "Configuration"
 
     def ready(self) -> None:
-        from .serving.handler import confine_receivers
-
         confine_receivers()
 
 

@@ -1,4 +1,4 @@
-"""Django's settings. What differs between installations comes from Consul or the environment, never from here."""
+"""Django's settings. What differs between installations comes from Consul or the environment."""
 
 from pathlib import Path
 
@@ -13,17 +13,16 @@ from .serving import logs
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOCAL_DIR = BASE_DIR / ".local"
 
-# The way of the configuration: the document in Consul KV becomes CACHES and SHOW_MESSAGE. Without a usable document
-# the start ends here, with one message and the exit status of its condition (startup.py).
+# The document in Consul KV becomes CACHES and SHOW_MESSAGE. Without a usable document the start ends here, with one
+# message and the exit status of its condition (startup.py).
 CONFIGURATION = Live(start())
 if CONFIGURATION.start.error and startup.is_operator_command():
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     SHOW_MESSAGE = ""
 else:
-    CACHES = {
-        "default": cache_entry(CONFIGURATION.in_force.document.redis_config, FOLLOW=CONFIGURATION.redis),
-    }
-    SHOW_MESSAGE = CONFIGURATION.in_force.document.show_message
+    _document = CONFIGURATION.in_force.document
+    CACHES = {"default": cache_entry(_document.redis_config, FOLLOW=CONFIGURATION.redis)}
+    SHOW_MESSAGE = _document.show_message
 
 ENVIRONMENT = CONFIGURATION.start.environment
 SECRET_KEY = ENVIRONMENT["DJANGO_SECRET_KEY"] or startup.secret_key_in(LOCAL_DIR / "secret_key")
@@ -45,7 +44,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# They act on the admin's pages and the static files only; the counter and the health checks need none (handler.py).
+# For the admin's pages and static files only: the counter and the health checks need none (serving/handler.py).
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "demo_site.serving.middleware.StaticFilesMiddleware",
@@ -78,21 +77,15 @@ WSGI_APPLICATION = "demo_site.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
-USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = LOCAL_DIR / "static"
-WHITENOISE_USE_FINDERS = True  # the admin's files are served from where they are installed: no collectstatic needed
+WHITENOISE_USE_FINDERS = True  # serves the admin's files from where they are installed, without collectstatic
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 
 LOGGING = {
@@ -103,10 +96,10 @@ LOGGING = {
         "request": {"()": "django.utils.log.ServerFormatter", "format": "[{server_time}] {message}", "style": "{"},
     },
     "filters": {
-        # A crash has a traceback; a 503 that a view means to send has none, and would fill the log in an outage.
+        # A crash has a traceback. A 503 that a view returns has none, and would fill the log in an outage.
         "crash": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: any(record.exc_info or ())},
-        "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_worth_a_line},
-        "production": {"()": "django.utils.log.RequireDebugFalse"},  # with DEBUG, Django itself prints it
+        "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_logged},
+        "production": {"()": "django.utils.log.RequireDebugFalse"},  # with DEBUG, Django prints the traceback itself
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},

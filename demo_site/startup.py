@@ -1,34 +1,31 @@
-"""How a start ends when the site has no usable configuration: one message, one exit status, no traceback.
-
-The statuses are those of sysexits.h: 69 unreachable, 77 denied, 66 missing, 78 invalid.
-"""
+"""How a start without a usable configuration ends: one message, one exit status, no traceback."""
 
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from .messages import Message, _
 
-# They show, explain or clean up what is broken, so they run without a configuration in force.
+# By condition, as sysexits.h defines them: 69, 77, 66, 78.
+STATUSES = {"unreachable": os.EX_UNAVAILABLE, "denied": os.EX_NOPERM, "missing": os.EX_NOINPUT, "invalid": os.EX_CONFIG}
+# They explain or clean up a broken installation, so they run without a configuration in force.
 OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister", "help"})
 
 
 class StartupError(ImproperlyConfigured):
-    """Why the site cannot start. An `ImproperlyConfigured`, so that `manage.py help` still works.
+    """Why the site cannot start: a condition with its exit status, and a message.
 
-    `condition` is one of unreachable, denied, missing, invalid; `status` its exit status.
+    An `ImproperlyConfigured`, so that `manage.py help` still works.
     """
 
-    def __init__(self, condition: str, status: int, message: Message, faults: Sequence[str] = ()) -> None:
+    def __init__(self, condition: str, message: Message) -> None:
         super().__init__(message)
-        self.condition = condition
-        self.status = status
-        self.message = message
-        self.faults = tuple(faults)
+        self.condition, self.message = condition, message
+        self.status = STATUSES[condition]
 
 
 def is_operator_command() -> bool:
@@ -52,9 +49,9 @@ _command = ""
 
 
 def secret_key_in(path: Path) -> str:
-    """The generated SECRET_KEY, used when DJANGO_SECRET_KEY is not set. Several processes may ask at once.
+    """The SECRET_KEY for a site without DJANGO_SECRET_KEY: generated once, with mode 0600. Processes may race for it.
 
-    It is made with mode 0600 if it is not there. Raises `StartupError` when it can be neither read nor made.
+    Raises `StartupError` when the file can be neither read nor written.
     """
     try:
         if not path.exists():
@@ -64,7 +61,7 @@ def secret_key_in(path: Path) -> str:
     except OSError as error:
         where = {"path": path, "reason": error.strerror}
         message = _("No secret key can be stored in %(path)s (%(reason)s). Set DJANGO_SECRET_KEY.", **where)
-        raise StartupError("invalid", os.EX_CONFIG, message) from None
+        raise StartupError("invalid", message) from None
 
 
 def _make_secret_key(path: Path) -> None:
@@ -73,7 +70,7 @@ def _make_secret_key(path: Path) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_urlsafe(50) + "\n")
     try:
-        os.link(draft, path)  # unlike a rename it fails when another process was first: its key stays
+        os.link(draft, path)  # unlike a rename, this fails when another process was first, and its key stays
     except FileExistsError:
         pass
     finally:

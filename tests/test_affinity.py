@@ -54,7 +54,7 @@ def test_no_choice_where_the_system_offers_none(monkeypatch):
 
 def test_a_worker_starts_where_it_cannot_be_kept_to_its_cpu():
     """The system forbids it, or the CPU is not there any more."""
-    affinity.keep_to(max(CPUS) + 1000)
+    affinity.pin_to(max(CPUS) + 1000)
     assert sorted(os.sched_getaffinity(0)) == CPUS
 
 

@@ -140,7 +140,7 @@ def test_entry_that_does_not_reach_the_catalog_is_not_registered(redis, new_site
 
 WRITES = {
     "register": lambda client: services.register(client, {"Name": NAME}),
-    "beat": lambda client: services.beat(client, "a", "passing", ""),
+    "update_check": lambda client: services.update_check(client, "a", "passing", ""),
     "remove_check": lambda client: services.remove_check(client, "a"),
     "agent_entry": lambda client: services.agent_entry(client, "a"),
     "deregister": lambda client: services.deregister(client, "a"),
@@ -388,7 +388,8 @@ def test_rows_say_that_the_bind_decided(environment, new_site):
         "from demo_site.monitoring import effective\n"
         "from demo_site.instance import listeners\n"
         f"listeners.remember([socket.create_server(({ANY!r}, 0))])\n"
-        "print(json.dumps([listeners.bound().port, *(row.as_dict() for row in effective.rows(settings.CONFIGURATION))]))"
+        "rows = effective.rows(settings.CONFIGURATION)\n"
+        "print(json.dumps([listeners.bound().port, *(row.as_dict() for row in rows)]))"
     )
     port, *rows = json.loads(new_site(environment).command("shell", "-v0", "-c", script).stdout)
     found = {row["setting"]: row for row in rows}

@@ -85,7 +85,7 @@ def _from_snapshot(environment: Environment, unreachable: StartupError) -> Revis
             "The snapshot %(path)s (DEMO_CONFIG_SNAPSHOT) cannot be used: %(reason)s.", path=path, reason=error.message
         )
         message = joined([unreachable.message, unusable], "\n")
-        raise StartupError(unreachable.condition, unreachable.status, message) from unreachable
+        raise StartupError(unreachable.condition, message) from unreachable
 
 
 def _from_file(path: Path) -> Revision:
@@ -93,11 +93,11 @@ def _from_file(path: Path) -> Revision:
         raw = path.read_bytes()
     except PermissionError:
         message = _("DEMO_CONFIG_FILE %(path)s: no permission to read it.", path=path)
-        raise StartupError("denied", os.EX_NOPERM, message) from None
+        raise StartupError("denied", message) from None
     except OSError as error:
         cause = _("DEMO_CONFIG_FILE %(path)s cannot be read: %(reason)s.", path=path, reason=error.strerror)
         remedy = _("Write the document there: %(document)s", document=_example())
-        raise StartupError("missing", os.EX_NOINPUT, joined([cause, remedy], "\n")) from None
+        raise StartupError("missing", joined([cause, remedy], "\n")) from None
     try:
         return parsed(raw, "file", str(path))
     except DocumentInvalid as error:
@@ -111,14 +111,14 @@ def _from_consul(address: AgentAddress, key: str) -> Revision:
     except Denied as error:
         cause = _("The key `%(key)s` cannot be read. %(reason)s", key=key, reason=error.message)
         remedy = _("Give a token with `key:read` on it in CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE.")
-        raise StartupError("denied", os.EX_NOPERM, joined([cause, remedy], "\n")) from error
+        raise StartupError("denied", joined([cause, remedy], "\n")) from error
     except Missing as error:
         remedy = _("Put the document there: consul kv put %(key)s '%(document)s'", key=key, document=_example())
-        raise StartupError("missing", os.EX_NOINPUT, joined([error.message, remedy], "\n")) from error
+        raise StartupError("missing", joined([error.message, remedy], "\n")) from error
     except ConsulError as error:
         cause = _("The key `%(key)s` cannot be read. %(reason)s", key=key, reason=error.message)
         remedy = _("Start Consul, point CONSUL_HTTP_ADDR at a running agent, or set DEMO_CONFIG_FILE to do without.")
-        raise StartupError("unreachable", os.EX_UNAVAILABLE, joined([cause, remedy], "\n")) from error
+        raise StartupError("unreachable", joined([cause, remedy], "\n")) from error
     try:
         return parsed(entry.value, "consul", key, entry.modify_index)
     except DocumentInvalid as error:
@@ -160,4 +160,4 @@ def _invalid(what: Message, error: DocumentInvalid, remedy: Message) -> StartupE
     if more > 0:
         shown.append(_("and %(count)s more", count=more))
     message = joined([joined([what, *shown], "\n  "), remedy], "\n")
-    return StartupError("invalid", os.EX_CONFIG, message, faults)
+    return StartupError("invalid", message)

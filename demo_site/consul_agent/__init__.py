@@ -1,1 +1,1 @@
-"""Everything that is said to the Consul agent. Knows no Django and no key names."""
+"""The client of the Consul agent. Knows no Django and no key names."""

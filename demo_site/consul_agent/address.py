@@ -3,22 +3,13 @@
 https://developer.hashicorp.com/consul/commands#environment-variables
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 DEFAULT = "127.0.0.1:8500"
-VARIABLES = (
-    "CONSUL_HTTP_ADDR",
-    "CONSUL_HTTP_TOKEN",
-    "CONSUL_HTTP_TOKEN_FILE",
-    "CONSUL_HTTP_SSL",
-    "CONSUL_HTTP_SSL_VERIFY",
-    "CONSUL_CACERT",
-    "CONSUL_CLIENT_CERT",
-    "CONSUL_CLIENT_KEY",
-)
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}  # Go's strconv.ParseBool
 
 
@@ -32,13 +23,13 @@ class AddressInvalid(ValueError):
 
 @dataclass(frozen=True)
 class AgentAddress:
-    """`verify` and `cert` are as python-consul takes them: a CA bundle's path or a flag; (certificate, key)."""
+    """`verify` is a CA bundle's path or a flag; `cert` the paths of certificate and key, None if one file has both."""
 
     scheme: str = "http"
     host: str = "127.0.0.1"
     port: int = 8500
     verify: bool | str = True
-    cert: tuple[str, str] | str | None = None
+    cert: tuple[str, str | None] | None = None
     static_token: str = field(default="", repr=False)
     token_file: Path | None = None
 
@@ -50,18 +41,17 @@ class AgentAddress:
 
     @property
     def token(self) -> str:
-        """The ACL token. The file is read at each call, so that a rotated token is used at once.
+        """The ACL token. The file is read at each call, so that a rotated token is used at once. Raises `OSError`.
 
-        Raises `OSError` or `UnicodeDecodeError` when the file cannot be read. As in Consul's own client a file
-        comes before the plain variable, unless it is empty.
+        As in Consul's own client, the file wins over the plain variable unless it is empty.
         """
-        from_file = self.token_file.read_text("ascii").strip() if self.token_file else ""
+        from_file = self.token_file.read_text("ascii", "replace").strip() if self.token_file else ""
         return from_file or self.static_token
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "AgentAddress":
-        """Read the eight CONSUL_ variables; an empty one means unset. Raises `AddressInvalid` with all faults."""
-        values = {name: environ.get(name, "") for name in VARIABLES}
+        """Read the CONSUL_ variables; an empty one means unset. Raises `AddressInvalid` with all faults."""
+        values = defaultdict(str, environ)
         faults: list[str] = []
         use_tls = _boolean(values, "CONSUL_HTTP_SSL", False, faults)
         verify = _boolean(values, "CONSUL_HTTP_SSL_VERIFY", True, faults)
@@ -87,9 +77,12 @@ def _boolean(values: Mapping[str, str], name: str, default: bool, faults: list[s
 
 def _where(text: str, use_tls: bool, faults: list[str]) -> tuple[str, str, int]:
     """Split `host`, `host:port`, `[v6]:port` or a URL. CONSUL_HTTP_SSL turns http into https, never back."""
-    url = _split(text)
-    problem = _address_problem(url)
-    if problem or url is None:
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        problem = _address_problem(url)
+    except ValueError:  # of brackets, or a port, that are none
+        problem = "is not an address"
+    if problem:
         faults.append(f"CONSUL_HTTP_ADDR: {problem}; give host:port, http://host:port or https://host:port")
         return "http", "", 0
     scheme = "https" if use_tls else url.scheme
@@ -97,18 +90,7 @@ def _where(text: str, use_tls: bool, faults: list[str]) -> tuple[str, str, int]:
     return scheme, url.hostname or "", url.port or default_port
 
 
-def _split(text: str) -> SplitResult | None:
-    try:
-        url = urlsplit(text if "://" in text else f"http://{text}")
-        _ = url.port  # parsed when asked for: raises ValueError when it is no port
-    except ValueError:
-        return None
-    return url
-
-
-def _address_problem(url: SplitResult | None) -> str:
-    if url is None:
-        return "is not an address"
+def _address_problem(url: SplitResult) -> str:
     if url.scheme not in ("http", "https"):
         return "the scheme must be http or https"
     if url.username is not None or url.password is not None:
@@ -120,11 +102,11 @@ def _address_problem(url: SplitResult | None) -> str:
     return ""
 
 
-def _client_certificate(values: Mapping[str, str], faults: list[str]) -> tuple[str, str] | str | None:
+def _client_certificate(values: Mapping[str, str], faults: list[str]) -> tuple[str, str | None] | None:
     certificate, key = values["CONSUL_CLIENT_CERT"], values["CONSUL_CLIENT_KEY"]
     if key and not certificate:
         faults.append("CONSUL_CLIENT_KEY: is of no use without CONSUL_CLIENT_CERT")
-    return (certificate, key) if certificate and key else certificate or None
+    return (certificate, key or None) if certificate else None
 
 
 def _readable(values: Mapping[str, str], names: tuple[str, ...], faults: list[str]) -> None:

@@ -1,13 +1,13 @@
 """python-consul with what it lacks: time-outs, a token that stays out of URLs, TLS, and one family of errors.
 
-Works unchanged on py-consul, the maintained fork: `http_connect` and the `headers` and `raw` parameters are its.
+Works unchanged on py-consul, the maintained fork: `http_connect` and the parameter `headers` are for it.
 """
 
 import os
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from typing import Any, NamedTuple
 
 import consul
@@ -16,9 +16,8 @@ import consul.base
 from ..messages import _
 from .address import AgentAddress
 from .connection import Connection
+from .durations import seconds
 from .errors import Denied, Garbled, Refused, Unreachable
-
-Params = list[tuple[str, Any]] | None
 
 
 class Timeouts(NamedTuple):
@@ -29,10 +28,10 @@ class Timeouts(NamedTuple):
 
 
 class Client(consul.Consul):
-    """A Consul client for one agent. Not for use across a fork or by several threads: build one for each.
+    """A Consul client for one agent. Build one for each process and thread.
 
-    Every method raises `ConsulError` and nothing else. `on_answer` is called whenever an answer, or the end of the
-    connection, has come and is not read yet.
+    Every method raises `ConsulError` and nothing else. `on_answer` is called when an answer has arrived, or the
+    connection has ended, before it is read.
     """
 
     def __init__(
@@ -83,33 +82,6 @@ class _Transport(consul.base.HTTPClient):
         self._timeouts = timeouts
         self._connection = Connection(address, timeouts.connect, on_answer)
 
-    def get(
-        self,
-        callback: Callable[..., Any],
-        path: str,
-        params: Params = None,
-        headers: Any = None,
-        raw: bool = False,
-        expected: Collection[int] = (),
-    ) -> Any:
-        """`expected`: statuses that are answers, not errors; the callback tells them apart."""
-        return self._call("GET", callback, path, params, raw=raw, expected=expected)
-
-    def put(
-        self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
-    ) -> Any:
-        return self._call("PUT", callback, path, params, data)
-
-    def post(
-        self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
-    ) -> Any:
-        return self._call("POST", callback, path, params, data)
-
-    def delete(
-        self, callback: Callable[..., Any], path: str, params: Params = None, data: Any = "", headers: Any = None
-    ) -> Any:
-        return self._call("DELETE", callback, path, params, data)
-
     def close(self) -> None:
         self._connection.close()
 
@@ -118,45 +90,41 @@ class _Transport(consul.base.HTTPClient):
         method: str,
         callback: Callable[..., Any],
         path: str,
-        params: Params,
+        params: list[tuple[str, Any]] | None = None,
         data: Any = "",
-        raw: bool = False,
+        headers: Any = None,
         expected: Collection[int] = (),
     ) -> Any:
-        params = [(name, value) for name, value in params or [] if name != "token"]  # it goes into the header only
-        code, headers, content = self._connection.exchange(
-            method,
-            self.uri(path, params),
-            data.encode() if isinstance(data, str) else data,
-            self._token_header(),
-            self._read_seconds(params),
-        )
-        body: Any = content if raw else content.decode("utf-8", "replace")
+        """The statuses `expected` are answers, not errors; the callback distinguishes them."""
+        query = [(name, value) for name, value in params or [] if name != "token"]  # the token goes into a header only
+        body = data.encode() if isinstance(data, str) else data
+        # https://developer.hashicorp.com/consul/api-docs/features/blocking: the agent adds up to wait/16.
+        patience = self._timeouts.read + seconds(dict(query).get("wait", "0s")) * 17 / 16
+        token = self._token_header()
+        code, headers, content = self._connection.exchange(method, self.uri(path, query), body, token, patience)
         if code not in expected:
             self._raise_for_status(code, content)
         try:
-            return callback(consul.base.Response(code, headers, body))
+            return callback(consul.base.Response(code, headers, content.decode("utf-8", "replace")))
         except _NOT_CONSULS as error:
             what = _("an answer that is not Consul's (status %(status)s)", status=code)
             raise Garbled.sent(self._address.url, what) from error
+
+    get = partialmethod(_call, "GET")
+    put = partialmethod(_call, "PUT")
+    post = partialmethod(_call, "POST")
+    delete = partialmethod(_call, "DELETE")
 
     def _token_header(self) -> dict[str, str]:
         path = self._address.token_file
         try:
             token = self._address.token
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or _("it is not plain ASCII text")
-            message = _("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read: %(reason)s.", path=path, reason=reason)
-            raise Denied(message) from None
-        if not token.isprintable():
-            raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s has more than one line.", path=path))
+        except OSError as error:
+            file = {"path": path, "reason": error.strerror}
+            raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read: %(reason)s.", **file)) from None
+        if not (token.isascii() and token.isprintable()):
+            raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s must hold one line of plain ASCII text.", path=path))
         return {"X-Consul-Token": token} if token else {}
-
-    def _read_seconds(self, params: Params) -> float:
-        """https://developer.hashicorp.com/consul/api-docs/features/blocking: the agent adds up to wait/16."""
-        query = dict(params or [])
-        wait = re.fullmatch(r"(\d+)s", str(query.get("wait", "")))
-        return self._timeouts.read + (int(wait[1]) * 17 / 16 if "index" in query and wait else 0)
 
     def _raise_for_status(self, code: int, content: bytes) -> None:
         reason = " ".join(content[:200].decode("utf-8", "replace").split()).rstrip(".") or _("no reason given")
@@ -166,9 +134,8 @@ class _Transport(consul.base.HTTPClient):
         if code >= 500:
             raise Unreachable.answered(url, code, reason)
         if 300 <= code < 400:
-            what = _("a redirect (status %(status)s), which Consul never sends", status=code)
-            raise Garbled.sent(url, what)
-        if 400 <= code < 500 and code not in (404, 409):  # what these mean, the callback knows
+            raise Garbled.sent(url, _("a redirect (status %(status)s), which Consul never sends", status=code))
+        if 400 <= code < 500 and code not in (404, 409):  # the callbacks know what these mean
             answer = {"url": url, "status": code, "reason": reason}
             raise Refused(_("Consul at %(url)s refused the request (%(status)s): %(reason)s.", **answer))
 

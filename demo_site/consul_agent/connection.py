@@ -1,7 +1,7 @@
-"""One kept-alive HTTP connection to an agent: bounded in time and in size, and every failure in words.
+"""One keep-alive HTTP connection to an agent: bounded in time and size, with a message for every failure.
 
-On the standard library's client, because urllib3 takes twice its CPU and requests three times, and each change of the
-configuration is an answer of Consul to every worker.
+It uses the standard library's client, because every worker reads an answer of Consul at each change, and urllib3 takes
+twice the CPU time, requests three times.
 """
 
 import http.client
@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ..messages import _
+from ..messages import Message, _
 from .address import AgentAddress
 from .errors import Garbled, Unreachable
 
-# More than any answer that this project asks for; an endless one must not fill the memory.
+# More than any answer this project expects; an endless one must not fill the memory.
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 
@@ -30,9 +30,9 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """Connects when it is first used, and anew where the agent has closed it. Not for several threads.
+    """Connects at its first use, and again when the agent has closed the connection. For one thread.
 
-    `on_answer` is called whenever an answer, or the connection's end, has come and is not read yet.
+    `on_answer` is called when an answer has arrived, or the connection has ended, before it is read.
     """
 
     def __init__(self, address: AgentAddress, connect_seconds: float, on_answer: Callable[[], None] | None) -> None:
@@ -42,14 +42,14 @@ class Connection:
         self._http: http.client.HTTPConnection | None = None
 
     def exchange(self, method: str, uri: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
-        """One request, sent once, and its answer, waited for `seconds`. Follows no redirect: it could take the token.
+        """Send a request once and wait `seconds` for the answer. No redirect is followed: it could leak the token.
 
         Raises `Unreachable` or `Garbled`.
         """
         try:
             return self._exchange(method, uri, body, headers, seconds)
         except BaseException:
-            self.close()  # what is left of the answer must not meet the next question
+            self.close()  # what is left of this answer must not be taken for the next one
             raise
 
     def close(self) -> None:
@@ -66,40 +66,30 @@ class Connection:
             sock.settimeout(seconds)
             connection.request(method, uri, body or None, headers)
             if self._on_answer:
-                self._announce(self._on_answer, sock, seconds)
+                if not _is_readable(sock, seconds):
+                    raise TimeoutError
+                self._on_answer()
             with connection.getresponse() as response:
                 content = self._content(response, seconds)
-        except TimeoutError as error:
-            place = {"url": self._address.url, "seconds": f"{seconds:g}"}
-            raise Unreachable(
-                _("Consul at %(url)s accepted the connection and sent no answer within %(seconds)s s.", **place)
-            ) from error
         except (OSError, http.client.IncompleteRead) as error:
-            raise _unreachable(self._address.url, error) from error
+            place = {"url": self._address.url, "seconds": f"{seconds:g}"}
+            late = _("Consul at %(url)s accepted the connection and sent no answer within %(seconds)s s.", **place)
+            raise _unreachable(self._address.url, error, late) from error
         except http.client.HTTPException as error:
             raise Garbled.sent(self._address.url, _("an answer that is not HTTP")) from error
         return Answer(response.status, {name.title(): value for name, value in response.getheaders()}, content)
 
-    @staticmethod
-    def _announce(on_answer: Callable[[], None], sock: socket.socket, seconds: float) -> None:
-        if not _is_readable(sock, seconds):
-            raise TimeoutError
-        on_answer()
-
     def _connected(self) -> tuple[http.client.HTTPConnection, socket.socket]:
-        if self._http and self._http.sock and not _is_readable(self._http.sock, 0):  # readable: it has been closed
+        if self._http and self._http.sock and not _is_readable(self._http.sock, 0):  # readable: the agent closed it
             return self._http, self._http.sock
         self.close()
         try:
             self._http = _connection(self._address, self._connect_seconds)
             self._http.connect()
-        except TimeoutError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that DNS does not allow
             place = {"url": self._address.url, "seconds": f"{self._connect_seconds:g}"}
-            raise Unreachable(
-                _("Consul at %(url)s did not accept a connection within %(seconds)s s.", **place)
-            ) from error
-        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that DNS cannot ask for
-            raise _unreachable(self._address.url, error) from error
+            late = _("Consul at %(url)s did not accept a connection within %(seconds)s s.", **place)
+            raise _unreachable(self._address.url, error, late) from error
         return self._http, self._http.sock
 
     def _content(self, response: http.client.HTTPResponse, seconds: float) -> bytes:
@@ -107,7 +97,7 @@ class Connection:
         deadline = time.monotonic() + seconds
         body = bytearray()
         while response.length != 0:
-            chunk = response.read1(_CHUNK_BYTES)  # what has come; `read` would wait until the chunk is full
+            chunk = response.read1(_CHUNK_BYTES)  # what has arrived; `read` would wait until the chunk is full
             if not chunk:
                 break
             body += chunk
@@ -121,18 +111,17 @@ class Connection:
 
 
 def _connection(address: AgentAddress, connect_seconds: float) -> http.client.HTTPConnection:
-    """Not connected yet. A certificate that was renewed is read anew."""
+    """A new connection, not open yet. It reads the certificates again, because they may have been renewed."""
     if address.scheme == "http":
         return http.client.HTTPConnection(address.host, address.port, timeout=connect_seconds)
-    import ssl  # here, because most agents are asked on the loopback address, without
+    import ssl  # here, because most agents are on the loopback address and speak plain HTTP
 
     context = ssl.create_default_context(cafile=address.verify if isinstance(address.verify, str) else None)
     if address.verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if address.cert:
-        certificate, key = address.cert if isinstance(address.cert, tuple) else (address.cert, None)
-        context.load_cert_chain(certificate, key, password="")  # without, OpenSSL would ask the terminal
+        context.load_cert_chain(*address.cert, password="")  # else OpenSSL would ask on the terminal
     return http.client.HTTPSConnection(address.host, address.port, timeout=connect_seconds, context=context)
 
 
@@ -142,8 +131,10 @@ def _is_readable(sock: socket.socket, seconds: float) -> bool:
     return bool(waiting.poll(seconds * 1000))
 
 
-def _unreachable(url: str, error: Exception) -> Unreachable:
-    """With the operating system's or OpenSSL's own words, where we have no better ones."""
+def _unreachable(url: str, error: Exception, late: Message) -> Unreachable:
+    """With the operating system's or OpenSSL's own words where we have no better ones; `late` describes a time-out."""
+    if isinstance(error, TimeoutError):
+        return Unreachable(late)
     if isinstance(error, http.client.RemoteDisconnected):
         return Unreachable(_("Consul at %(url)s closed the connection without an answer.", url=url))
     if isinstance(error, ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""Durations as Consul (and Go) writes them: 10s, 500ms, 1m30s."""
+"""Durations in Go's format, which Consul uses: 10s, 500ms, 1m30s."""
 
 import re
 

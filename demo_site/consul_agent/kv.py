@@ -7,14 +7,12 @@ from ..messages import _
 from .client import Client
 from .errors import Garbled, Missing
 
-WAIT_SECONDS = 300
-
 
 @dataclass(frozen=True)
 class Entry:
-    """A key's value at `modify_index`, the index of its last write. The value may hold secrets: not in the repr.
+    """A key's value and `modify_index`, the index of its last write. The repr omits the value: it may contain secrets.
 
-    `session` is the Consul session that holds the key, or empty.
+    `session` is the Consul session that holds the key, if any.
     """
 
     key: str
@@ -24,34 +22,33 @@ class Entry:
 
 
 def read(client: Client, key: str) -> Entry:
-    """The key's entry now. Raises `Missing` when there is none, or another `ConsulError`."""
+    """The key's entry now. Raises `Missing` or another `ConsulError`."""
     _index, entry = query(client, key)
     if entry is None:
         raise Missing(_("Consul at %(url)s has no key `%(key)s`.", url=client.address.url, key=key))
     return entry
 
 
-def query(client: Client, key: str, index: int = 0, wait: int = WAIT_SECONDS) -> tuple[int, Entry | None]:
-    """The answer's index and the entry, `None` when the key is not there.
+def query(client: Client, key: str, index: int = 0, wait: int = 0) -> tuple[int, Entry | None]:
+    """The answer's index, and the entry if the key exists.
 
-    With an `index` of at least 1 it is a blocking query: it answers when the key's index has passed `index`, or after
-    `wait` seconds and up to a sixteenth more. The caller gives the answer's index to the next query.
+    With an `index` of at least 1 it is a blocking query: Consul answers when the key's index has passed `index`, or
+    after `wait` seconds and up to a sixteenth more. Pass the answer's index to the next query.
     """
-    found, item = client.kv.get(key, index=index, wait=f"{wait}s")
-    try:
-        return int(found), None if item is None else _entry(item)
-    except (LookupError, TypeError, ValueError) as error:
-        raise Garbled.sent(client.address.url, _("no KV entry")) from error
+    found, entries = _entries(client, key, index=index, wait=f"{wait}s")
+    return found, entries[0] if entries else None
 
 
 def tree(client: Client, prefix: str) -> list[Entry]:
-    """Every entry whose key starts with `prefix`, in one request, ordered by key.
+    """Every entry whose key starts with `prefix` and that the token may read, ordered by key. Raises `ConsulError`."""
+    return _entries(client, prefix, recurse=True)[1]
 
-    Those that the token may not read are left out. Raises `ConsulError`.
-    """
-    _index, items = client.kv.get(prefix, recurse=True)
+
+def _entries(client: Client, key: str, **options: Any) -> tuple[int, list[Entry]]:
+    index, found = client.kv.get(key, **options)
+    items = [found] if isinstance(found, dict) else found or []
     try:
-        return [_entry(item) for item in items or []]
+        return int(index), [_entry(item) for item in items]
     except (LookupError, TypeError, ValueError) as error:
         raise Garbled.sent(client.address.url, _("no KV entries")) from error
 

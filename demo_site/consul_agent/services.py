@@ -1,60 +1,54 @@
-"""Service registration with the local agent, and what agent, catalog and health say of it.
+"""Service registration with the local agent, and the service's entries in agent, catalog and health endpoints.
 
-https://developer.hashicorp.com/consul/api-docs/agent/service. python-consul's own calls know no meta and no second
-check, so these use its HTTP layer. All raise `ConsulError`.
+https://developer.hashicorp.com/consul/api-docs/agent/service. python-consul's own calls support neither meta nor
+several checks, so these use its HTTP layer. All raise `ConsulError`.
 """
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..messages import Message, _
 from .client import Client
 from .errors import Garbled, Missing, Unreachable
 
-# An operator's `consul maint` is a check of this name.
+# The check that `consul maint` creates has this name.
 MAINTENANCE = "_service_maintenance:"
 
-
-def _parsed(response: Any) -> Any:
-    if response.code == 404:
-        raise Missing(Message.of(response.body or "not found"))
-    return json.loads(response.body)
+Json = TypeVar("Json", dict[str, Any], list[dict[str, Any]])
 
 
-def _object(client: Client, path: str) -> dict[str, Any]:
-    found = client.http.get(_parsed, path)
-    if not isinstance(found, dict):
-        raise Garbled.sent(client.address.url, _("no object"))
-    return found
+def _get(client: Client, path: str, kind: type[Json]) -> Json:
+    """The answer's JSON, which must be of this kind."""
 
+    def parsed(response: Any) -> Json:
+        if response.code == 404:
+            raise Missing(Message.of(response.body or "not found"))
+        found = json.loads(response.body)
+        if not isinstance(found, kind):
+            raise TypeError(f"not a {kind.__name__}")
+        return found
 
-def _list(client: Client, path: str) -> list[dict[str, Any]]:
-    found = client.http.get(_parsed, path)
-    if not isinstance(found, list):
-        raise Garbled.sent(client.address.url, _("no list"))
+    found: Json = client.http.get(parsed, path)
     return found
 
 
 def _write(client: Client, path: str, data: str = "") -> None:
-    """Only a 200 says that it was done; a 404 is also what something that is not Consul answers to all."""
-
-    def done(response: Any) -> None:
-        if response.code != 200:
-            reason = " ".join(response.body[:200].split()) or "nothing"
-            answer = {"url": client.address.url, "status": response.code, "reason": reason}
-            raise Garbled(_("What listens at %(url)s did not accept a write: %(status)s, %(reason)s.", **answer))
-
-    client.http.put(done, path, data=data)
+    """Only a 200 confirms the write; a server that is not Consul may answer 404 to everything."""
+    response = client.http.put(lambda response: response, path, data=data)
+    if response.code != 200:
+        reason = " ".join(response.body[:200].split()) or "nothing"
+        answer = {"url": client.address.url, "status": response.code, "reason": reason}
+        raise Garbled(_("What listens at %(url)s did not accept a write: %(status)s, %(reason)s.", **answer))
 
 
 def register(client: Client, definition: dict[str, Any]) -> None:
-    """Register the service that `definition` describes, in the form of the agent's API; replaces the same id."""
+    """Register the service that `definition` describes in the format of the agent's API; replaces the same id."""
     _write(client, "/v1/agent/service/register", json.dumps(definition))
 
 
 def deregister(client: Client, service_id: str) -> bool:
-    """Remove the service and its checks. False when the agent does not have it."""
+    """Deregister the service and its checks. False when the agent does not have it."""
     if agent_entry(client, service_id) is None:
         return False
     _write(client, f"/v1/agent/service/deregister/{service_id}")
@@ -63,17 +57,17 @@ def deregister(client: Client, service_id: str) -> bool:
 
 @dataclass(frozen=True)
 class AgentEntry:
-    """What the agent holds: `service` (Service, Tags, Meta, Port, Address, ...) and `checks` by check id."""
+    """A service as the agent has it: `service` (Service, Tags, Meta, Port, Address, ...) and `checks` by check id."""
 
     service: dict[str, Any]
     checks: dict[str, dict[str, Any]]
 
 
 def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
-    """The agent's entry with its checks, asked for at once; None when there is none.
+    """The agent's entry with its checks, in one request, if there is one.
 
-    The agent's status says how the service is: 200 passing, 429 warning, 503 critical. A 503 without an entry is an
-    agent in trouble. Of an unknown service it says 404, and that `Service` is null.
+    The status tells the service's health: 200 passing, 429 warning, 503 critical. A 503 without an entry means that
+    the agent is in trouble. For an unknown service it is 404, with null as `Service`.
     """
 
     def entry(response: Any) -> AgentEntry | None:
@@ -90,31 +84,31 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
 
 
 def remove_check(client: Client, check_id: str) -> None:
-    """Remove one check."""
+    """Deregister one check."""
     _write(client, f"/v1/agent/check/deregister/{check_id}")
 
 
 def advertised_address(client: Client) -> str:
-    """The address that the agent tells the other agents it is at. Needs `agent:read`."""
-    return str(_object(client, "/v1/agent/self").get("Member", {}).get("Addr", ""))
+    """The address that the agent advertises to other agents. Needs `agent:read`."""
+    return str(_get(client, "/v1/agent/self", dict).get("Member", {}).get("Addr", ""))
 
 
 def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
-    """The catalog's entries of the service: what other machines and DNS see."""
-    return _list(client, f"/v1/catalog/service/{name}")
+    """The catalog's entries for the service: what other machines and DNS see."""
+    return _get(client, f"/v1/catalog/service/{name}", list)
 
 
 def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
     """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``."""
-    return _list(client, f"/v1/health/service/{name}")
+    return _get(client, f"/v1/health/service/{name}", list)
 
 
 def names(client: Client) -> dict[str, list[str]]:
-    """All services of the catalog, each with its tags."""
-    return _object(client, "/v1/catalog/services")
+    """All services of the catalog with their tags."""
+    return _get(client, "/v1/catalog/services", dict)
 
 
-def beat(client: Client, check_id: str, status: str, output: str) -> None:
-    """Set a TTL check to passing, warning or critical, with a sentence for people."""
+def update_check(client: Client, check_id: str, status: str, output: str) -> None:
+    """Set a TTL check to passing, warning or critical; people see the output."""
     body = json.dumps({"Status": status, "Output": output})
     _write(client, f"/v1/agent/check/update/{check_id}", body)

@@ -1,6 +1,6 @@
-"""Consul sessions and keys that live no longer than the session that holds them.
+"""Consul sessions, and keys that are deleted with the session that holds them.
 
-https://developer.hashicorp.com/consul/api-docs/session. python-consul's own calls read an unknown session as an error
+https://developer.hashicorp.com/consul/api-docs/session. python-consul's own calls turn an unknown session into an error
 of the library, so these use its HTTP layer. All raise `ConsulError`.
 """
 
@@ -9,37 +9,34 @@ from typing import Any
 
 from .client import Client
 
-LEAST_TTL_SECONDS = 10  # Consul accepts no shorter one
+LEAST_TTL_SECONDS = 10  # Consul rejects a shorter one
 
 
 def create(client: Client, name: str, ttl: int) -> str:
-    """A new session's id. Consul ends it within two `ttl` (seconds) of its last renewal, and deletes what it holds.
+    """Create a session and return its id.
 
-    It also ends when its node fails (the check serfHealth, which Consul adds). No lock delay: the keys are no locks
-    that two would compete for, and their owner must get them back at once with its next session.
+    Consul invalidates it within two `ttl` (seconds) of its last renewal, or when its node fails (the check serfHealth,
+    which Consul adds), and deletes the keys it holds. There is no lock delay, because nobody competes for these keys
+    and their owner must reacquire them at once with its next session.
     """
-    session = {"Name": name, "TTL": f"{ttl}s", "Behavior": "delete", "LockDelay": "0s"}
-    return str(client.http.put(_created, "/v1/session/create", data=json.dumps(session)))
+    session = json.dumps({"Name": name, "TTL": f"{ttl}s", "Behavior": "delete", "LockDelay": "0s"})
+    return str(client.http.put(lambda response: json.loads(response.body)["ID"], "/v1/session/create", data=session))
 
 
 def renew(client: Client, session: str) -> bool:
-    """Restart the session's TTL. False when Consul does not know it (any more)."""
-    return bool(client.http.put(_renewed, f"/v1/session/renew/{session}"))
+    """Restart the session's TTL. False when Consul does not know the session."""
+
+    def is_renewed(response: Any) -> bool:
+        return response.code != 404 and bool(json.loads(response.body)[0]["ID"])
+
+    return bool(client.http.put(is_renewed, f"/v1/session/renew/{session}"))
 
 
 def destroy(client: Client, session: str) -> None:
-    """End the session: the keys that it holds are deleted with it."""
+    """End the session; Consul deletes the keys it holds."""
     client.http.put(lambda response: None, f"/v1/session/destroy/{session}")
 
 
 def acquire(client: Client, key: str, value: bytes, session: str) -> bool:
-    """Write the key and hold it, or update it where the session holds it. False when another session does."""
+    """Write the key and hold it with the session. False when another session holds it."""
     return bool(client.kv.put(key, value, acquire=session))
-
-
-def _renewed(response: Any) -> bool:
-    return response.code != 404 and bool(json.loads(response.body)[0]["ID"])
-
-
-def _created(response: Any) -> Any:
-    return json.loads(response.body)["ID"]

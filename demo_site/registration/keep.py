@@ -79,8 +79,8 @@ class Keeper:
     def beat(self) -> None:
         """Tell the TTL checks the verdicts of `/readyz` and `/livez`. Raises `ConsulError`."""
         live = ask(f"{self._own_url}/livez", seconds(self._definition.timeout))
-        services.beat(self._client, self._definition.ready_check_id, *self._ready())
-        services.beat(self._client, self._definition.live_check_id, *live)
+        services.update_check(self._client, self._definition.ready_check_id, *self._ready())
+        services.update_check(self._client, self._definition.live_check_id, *live)
         self._next_beat = time.monotonic() + seconds(self._definition.interval)
 
     @property

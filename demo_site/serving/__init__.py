@@ -1,1 +1,1 @@
-"""The request path, and what runs beside it in a serving process."""
+"""The request path, and the threads beside it in a serving process."""

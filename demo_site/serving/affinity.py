@@ -1,7 +1,7 @@
-"""Which CPU a worker keeps to: what nginx calls `worker_cpu_affinity auto`.
+"""The CPU affinity of the workers, as with nginx's `worker_cpu_affinity auto`.
 
-The threads of one interpreter take turns at its lock. Where the kernel spreads them over the CPUs, nearly every turn
-wakes another CPU; on one CPU it is a switch between threads. docs/performance.md has what that is worth.
+The threads of an interpreter take turns at its lock. If the kernel spreads them over the CPUs, nearly every turn wakes
+another CPU; on one CPU, it only switches threads. docs/performance.md shows the gain.
 """
 
 import contextlib
@@ -9,14 +9,14 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
-MOST_EACH = 4  # workers for a CPU: of more, some always wait for one, and the kernel knows which is free
+MOST_EACH = 4  # workers for a CPU: if there are more, some always wait, and the kernel knows which CPU is free
 
 
 def choose(workers: int, taken: Iterable[int | None]) -> int | None:
-    """A CPU for one worker more of `workers`; `taken` are those of its siblings. None: let it move.
+    """A CPU for one more of `workers`, given those `taken` by its siblings. None: the kernel chooses.
 
-    Only where each CPU gets as many workers as the others. Whatever else runs there can move away from them, another
-    instance of the site has the same number on each CPU, and no CPU is left to idle while another one has a queue.
+    The workers are pinned only if each CPU gets the same number. Then other processes can move away from them, another
+    instance of the site has as many workers on each CPU, and no CPU idles while another one has a queue.
     """
     if not hasattr(os, "sched_getaffinity"):  # only Linux has it
         return None
@@ -27,8 +27,8 @@ def choose(workers: int, taken: Iterable[int | None]) -> int | None:
     return min(cpus, key=lambda cpu: load[cpu])
 
 
-def keep_to(cpu: int | None) -> None:
-    """Keep this thread, and those that it starts, to `cpu`, if the system allows it."""
+def pin_to(cpu: int | None) -> None:
+    """Pin this thread, and those that it starts, to `cpu`, if the system allows it."""
     if cpu is not None:
-        with contextlib.suppress(OSError):  # a sandbox forbids it, or the CPU was taken away since it was chosen
+        with contextlib.suppress(OSError):  # a sandbox forbids it, or the CPU was removed since
             os.sched_setaffinity(0, {cpu})

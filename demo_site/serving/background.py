@@ -1,4 +1,4 @@
-"""What runs in every process that serves requests, beside the requests."""
+"""What every serving process runs beside the requests."""
 
 import threading
 
@@ -12,9 +12,9 @@ from ..fleet import this_worker
 
 
 def start(port: int | None = None) -> None:
-    """Follow the configuration and publish this worker. To be called once in each, after the fork.
+    """Follow the configuration and publish this worker. Call it once in each serving process, after the fork.
 
-    gunicorn's workers know where they listen; runserver gives the `port`.
+    runserver passes its `port`; gunicorn's workers know theirs.
     """
     live: Live = settings.CONFIGURATION
     live.serve()

@@ -1,4 +1,4 @@
-"""Middlewares of the admin's pages and the static files."""
+"""Middlewares for the admin's pages and the static files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-# What the site serves itself, and no inline script or style. The visitor's page has a policy of its own.
+# Only what the site itself serves, and no inline scripts or styles. The counter's page has a policy of its own.
 # https://developer.mozilla.org/docs/Web/HTTP/Guides/CSP
 POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",  # the admin's style sheets hold small images
+        "img-src 'self' data:",  # the admin's style sheets contain small images
         "connect-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
@@ -23,7 +23,7 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicyMiddleware:
-    """Sets the policy on every answer that has none."""
+    """Sets the policy on every response that has none."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -38,6 +38,6 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
     """Serves the admin's static files from where they are installed."""
 
     def add_files(self, root: str, prefix: str | None = None) -> None:
-        """Without a `collectstatic` there is no such folder, and nothing to warn of: the finders know the files."""
+        """Skip a missing STATIC_ROOT without a warning: the finders serve the files before any `collectstatic`."""
         if Path(root).is_dir():
             super().add_files(root, prefix)
