@@ -11,11 +11,8 @@ from ..config.live import Live
 from ..fleet import this_worker
 
 
-def start(port: int | None = None) -> None:
-    """Follow the configuration and publish this worker. To be called once in each, after the fork.
-
-    gunicorn's workers know where they listen; runserver gives the `port`.
-    """
+def start() -> None:
+    """Follow the configuration and publish this worker. To be called once in each, after the fork."""
     live: Live = settings.CONFIGURATION
     live.serve()
     metrics.publish(live)
@@ -23,4 +20,4 @@ def start(port: int | None = None) -> None:
         follower, start = Follower(live), live.start
         arguments = (follower, lambda on_answer: start.open_client(watcher.TIMEOUTS, on_answer=on_answer), start.key)
         threading.Thread(target=watcher.run, args=arguments, name="configuration-watch", daemon=True).start()
-    this_worker.publish(live, port)
+    this_worker.publish(live)
