@@ -6,33 +6,29 @@ import threading
 from datetime import UTC, datetime
 
 from ..config.live import Live
-from ..environment import Environment
 from ..instance import worker_count
 from ..messages import Message, _
 from ..registration import membership
-from ..registration.definition import DefinitionInvalid, define
+from ..registration.definition import DefinitionInvalid, instance_id
 from .publisher import Publisher
 from .worker import Worker, key, timestamp
 
 _publisher: Publisher | None = None
-_port: int | None = None
 _off = _("this process serves no requests")
 
 
-def publish(live: Live, port: int | None = None) -> None:
+def publish(live: Live) -> None:
     """Publish this worker from now to its exit. To be called once in each serving process, after the fork.
 
-    `port` is where it listens, if that is not SERVICE_PORT and not gunicorn's. A worker that runs on a file asks for no
-    Consul, so it publishes itself only where its instance is in Consul anyway.
+    A worker that runs on a file asks for no Consul, so it publishes itself only where its instance is in Consul anyway.
     """
-    global _publisher, _port, _off
-    _port = port
+    global _publisher, _off
     environment = live.start.environment
     if live.in_force.revision.kind == "file" and not environment.get("CONSUL_REGISTER"):
         _off = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
         return
     try:
-        instance = service_id(environment)
+        instance = instance_id(environment)
     except DefinitionInvalid as error:
         _off = _("this instance has no usable id: %(reason)s", reason=error.message)
         return
@@ -50,14 +46,6 @@ def publish(live: Live, port: int | None = None) -> None:
 def trouble() -> Message | None:
     """Why this worker is not published, for people; None while it is."""
     return _publisher.trouble if _publisher else _off
-
-
-def service_id(environment: Environment) -> str:
-    """The id that this instance is registered under. Raises `DefinitionInvalid`.
-
-    The address is no part of it, and need not be known yet: on a wildcard address the local agent tells it.
-    """
-    return define(environment, address="localhost", port=environment["SERVICE_PORT"] or _port).id
 
 
 def _describe(live: Live, instance: str, started_at: str) -> Worker:

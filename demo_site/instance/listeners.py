@@ -28,6 +28,7 @@ class Bound(NamedTuple):
 
 
 _bound: Bound | None = None
+runserver_port: int | None = None  # it does not show its socket
 
 
 def remember(listeners: Iterable[Any]) -> None:

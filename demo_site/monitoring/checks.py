@@ -12,10 +12,9 @@ from ..config.status import CURRENT, FILE, REJECTED, SNAPSHOT, STALE
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
-from ..fleet import this_worker
 from ..instance import transitions
 from ..messages import Message, _, joined
-from ..registration.definition import DefinitionInvalid
+from ..registration.definition import DefinitionInvalid, instance_id
 from .health import redis_state
 
 QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
@@ -101,7 +100,7 @@ def _document(live: Live) -> Line:
 def _registration(live: Live, client: Client) -> Line:
     """What the agent says of this instance."""
     try:
-        service_id = this_worker.service_id(live.start.environment)
+        service_id = instance_id(live.start.environment)
         entry = services.agent_entry(client, service_id)
     except DefinitionInvalid as error:
         return Line("Registration", "bad", error.message, _("Correct the SERVICE_ variables."))

@@ -14,6 +14,7 @@ import django
 from .. import __version__
 from ..consul_agent.durations import seconds
 from ..environment import Environment
+from ..instance import listeners
 from ..instance.listeners import Bound, bound
 from ..messages import Message, _, joined
 
@@ -129,6 +130,14 @@ def define(environment: Environment, **options: Any) -> ServiceDefinition:
     if faults:
         raise DefinitionInvalid(faults)
     return definition
+
+
+def instance_id(environment: Environment) -> str:
+    """The id that this instance is registered under. Raises `DefinitionInvalid`.
+
+    The address is no part of it, and need not be known yet: on a wildcard address the local agent tells it.
+    """
+    return define(environment, address="localhost", port=environment["SERVICE_PORT"] or listeners.runserver_port).id
 
 
 def address_is_open(environment: Environment) -> bool:

@@ -11,11 +11,8 @@ from ..config.live import Live
 from ..fleet import this_worker
 
 
-def start(port: int | None = None) -> None:
-    """Follow the configuration and publish this worker. Call it once in each serving process, after the fork.
-
-    runserver passes its `port`; gunicorn's workers know theirs.
-    """
+def start() -> None:
+    """Follow the configuration and publish this worker. Call it once in each serving process, after the fork."""
     live: Live = settings.CONFIGURATION
     live.serve()
     metrics.publish(live)
@@ -23,4 +20,4 @@ def start(port: int | None = None) -> None:
         follower, start = Follower(live), live.start
         arguments = (follower, lambda on_answer: start.open_client(watcher.TIMEOUTS, on_answer=on_answer), start.key)
         threading.Thread(target=watcher.run, args=arguments, name="configuration-watch", daemon=True).start()
-    this_worker.publish(live, port)
+    this_worker.publish(live)

@@ -1,19 +1,12 @@
 """Template filters of the configuration's pages."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from django import template
-from django.template.loader import render_to_string
-from django.utils.html import escape, format_html
-from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext
+from django.utils.html import format_html
+from django.utils.translation import gettext
 
-from ..fleet.instances import Instance
-from ..fleet.worker import Worker
 from ..messages import translated
 
 register = template.Library()
@@ -44,48 +37,3 @@ def moment(value: datetime | str) -> str:
         return str(value)
     at = at.astimezone(UTC)
     return format_html('<time datetime="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S} UTC")
-
-
-@register.filter
-def rows(instance: Instance) -> str:
-    """The instance's rows in the table of who runs what."""
-    return _rows(instance, get_language())
-
-
-@lru_cache(maxsize=1024)  # hundreds of instances, and at the next refresh nearly all of them are as they were
-def _rows(instance: Instance, language: str | None) -> str:
-    return render_to_string("demo_site/_instance.html", {"instance": instance})
-
-
-@register.filter
-def current_ones(workers: Iterable[Worker]) -> list[tuple[int | None, list[Worker]]]:
-    """The workers that run what they should, by the index that they run."""
-    found = defaultdict(list)
-    for worker in workers:
-        if worker.good:
-            found[worker.index].append(worker)
-    return list(found.items())
-
-
-@register.filter
-def troubled_ones(workers: Iterable[Worker]) -> list[tuple[Worker, str]]:
-    """Of the workers that do not run what they should: one for each state, index and reason, and the pids of all such.
-
-    A document that one rejects, all reject: one row says it.
-    """
-    found = defaultdict(list)
-    for worker in workers:
-        if not worker.good:
-            found[worker.state, worker.index, worker.reason].append(worker)
-    return [(alike[0], ", ".join(str(worker.pid) for worker in alike)) for alike in found.values()]
-
-
-@register.filter
-def items(workers: Iterable[Worker]) -> str:
-    """The workers as items of a list. Made here because a template takes five times as long, and there may be 500."""
-    text = gettext("pid %(pid)s, started %(time)s")
-    shown = ""
-    for worker in workers:
-        item = text % {"pid": worker.pid, "time": f"{worker.started_at[:19].replace('T', ' ')} UTC"}
-        shown += f'<li data-worker="{worker.pid:d}" data-state="{escape(worker.state)}">{escape(item)}</li>'
-    return SafeString(shown)

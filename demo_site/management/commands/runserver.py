@@ -2,6 +2,7 @@ from typing import Any
 
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 
+from ...instance import listeners
 from ...serving import background
 
 
@@ -11,5 +12,6 @@ class Command(RunserverCommand):
     port: str
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        background.start(int(self.port))
+        listeners.runserver_port = int(self.port)
+        background.start()
         super().inner_run(*args, **options)
