@@ -75,14 +75,24 @@ class Message(str):
 _ = Message
 
 
+class MessageError(Exception):
+    """An error whose text is a message."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message)
+        self.message = message
+
+
 def translated(value: Any, gettext: Callable[[str], str]) -> Any:
     """A message in another language; anything else as it is."""
     return value.translated(gettext) if isinstance(value, Message) else value
 
 
-def joined(parts: Iterable[str], separator: str = "; ") -> Message:
-    """Several messages as one; what is no message is a text like any other parameter."""
-    named = {f"part_{number}": part for number, part in enumerate(parts)}
+def joined(parts: Iterable[str], separator: str = "; ", most: int | None = None) -> Message:
+    """Several messages as one, `most` of them at most; what is no message is a text like any other parameter."""
+    every = list(parts)
+    shown = every[:most] + ([_("and %(count)s more", count=len(every) - most)] if most and len(every) > most else [])
+    named = {f"part_{number}": part for number, part in enumerate(shown)}
     return Message(separator.join(f"%({name})s" for name in named), **named)
 
 

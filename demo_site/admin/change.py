@@ -27,7 +27,7 @@ from ..config.revision import timestamp
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied
 from ..document.model import Document
-from ..messages import Message, _, translated
+from ..messages import Message, MessageError, _, translated
 from ..models import EffectiveConfiguration
 from .forms import CommentForm
 
@@ -36,7 +36,7 @@ TIMEOUTS = Timeouts(connect=1.0, read=3.0)
 logger = logging.getLogger(__name__)
 
 
-class Unlogged(Exception):
+class Unlogged(MessageError):
     """Django's log did not take the entry; nothing was saved."""
 
 
@@ -130,8 +130,8 @@ class ChangePage:
             return self.answer()  # it was changed after it was read just now: the index differs this time
         except Denied as error:
             return self.page(form, refusal=error.message)
-        except (Unlogged, repository.TooLarge, repository.Unconfirmed, ConsulError) as error:
-            form.add_error(None, translated(_why_not_saved(error), gettext))
+        except (Unlogged, repository.Unconfirmed, ConsulError) as error:
+            form.add_error(None, translated(error.message, gettext))
             return self.page(form)
         return self.saved(index)
 
@@ -158,7 +158,7 @@ def commit(live: Live, change: Change, user: Any) -> int:
     try:
         with closing(live.start.open_client(TIMEOUTS)) as client:
             saved = repository.save(client, key, change.raw, change.id, _entry(change, user), keep)
-    except (repository.Conflict, repository.TooLarge, ConsulError):
+    except (repository.Conflict, ConsulError):
         _try(logged.delete)
         raise
     if saved.earlier:
@@ -167,17 +167,6 @@ def commit(live: Live, change: Change, user: Any) -> int:
         logged.change_message = _message(change)
         _try(logged.save)
     return saved.index
-
-
-def _why_not_saved(error: ConsulError | Unlogged | repository.TooLarge | repository.Unconfirmed) -> Message:
-    if isinstance(error, repository.TooLarge):
-        return _("The document and its history do not fit into one transaction of Consul (512 KiB).")
-    if isinstance(error, Unlogged):
-        return _("The database of this site does not take the log entry, so nothing was saved: try again.")
-    if isinstance(error, repository.Unconfirmed):
-        text = _("Consul did not confirm the save. It is never made twice: try again. (%(reason)s)")
-        return Message(text, reason=error.reason)
-    return error.message
 
 
 def _try(write: Callable[[], object]) -> None:
@@ -213,7 +202,8 @@ def _log(key: str, change: Change, user: Any) -> LogEntry:
         entry.save()
     except db.Error as error:
         logger.warning("A change is not saved, because it cannot be logged: %s", error)
-        raise Unlogged from error
+        text = _("The database of this site does not take the log entry, so nothing was saved: try again.")
+        raise Unlogged(text) from error
     return entry
 
 

@@ -8,7 +8,7 @@ from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied, Garbled, Refused, Unreachable
 from ..document.model import Document
 from ..document.parsing import DocumentInvalid, Fault, parse
-from ..messages import Message, joined
+from ..messages import Message, MessageError, _, joined
 from . import history
 
 # No key ever has it, so a compare-and-set on it changes nothing; but the agent checks the token's rights first.
@@ -52,21 +52,13 @@ class Conflict(Exception):
     """Somebody else changed the document since it was read; nothing was written."""
 
 
-class TooLarge(Exception):
-    """Document and history do not fit into one transaction; nothing was written."""
-
-
-class Unconfirmed(Exception):
+class Unconfirmed(MessageError):
     """Consul did not confirm the save. Saving again under the same id is safe: it is made once at most."""
-
-    def __init__(self, reason: Message) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def read(client: Client, key: str) -> StoredDocument:
     """The document as it is stored now. Raises `ConsulError`."""
-    _, entry = kv.query(client, key)
+    _index, entry = kv.query(client, key)
     return StoredDocument(entry.value, entry.modify_index) if entry else StoredDocument(b"", 0)
 
 
@@ -91,18 +83,15 @@ def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save
     """Write the document and its history entry, and drop entries beyond the newest `keep`, all or nothing.
 
     An id that was saved before is not saved again: what is returned is the earlier save.
-    Raises `Conflict`, `TooLarge`, `Unconfirmed`, or a `ConsulError` after which nothing was written.
+    Raises `Conflict`, `Unconfirmed`, or a `ConsulError` after which nothing was written.
     """
     place = history.prefix(key) + save_id
+    operations = [txn.compare_and_set(key, raw, entry.replaced_index), txn.compare_and_set(place, entry.encoded(), 0)]
     try:
         surplus = history.keys(client, key)[max(keep - 1, 0) :]
-        operations = [
-            txn.compare_and_set(key, raw, entry.replaced_index),
-            txn.compare_and_set(place, entry.encoded(), 0),
-        ]
         operations += [txn.delete(name) for name in surplus[: txn.MAX_OPERATIONS - len(operations)]]
         if txn.size(operations) > txn.MAX_BYTES:
-            raise TooLarge
+            raise Refused(_("The document and its history do not fit into one transaction of Consul (512 KiB)."))
         outcome = txn.commit(client, operations)
     except (Unreachable, Garbled) as error:
         # The reply is lost, not necessarily the write. The entry is there exactly if the transaction was made.
@@ -116,7 +105,8 @@ def _confirmed(client: Client, key: str, save_id: str, error: ConsulError) -> Sa
     except ConsulError:
         made = None
     if made is None:
-        raise Unconfirmed(error.message) from error
+        text = _("Consul did not confirm the save. It is never made twice: try again. (%(reason)s)")
+        raise Unconfirmed(Message(text, reason=error.message)) from error
     return Saved(made.index)
 
 

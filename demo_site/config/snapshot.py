@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ..document.parsing import DocumentInvalid
-from ..messages import Message, _
+from ..messages import MessageError, _
 from .revision import Revision, parsed
 
 _MODE = 0o600  # it holds the document's secrets
 _DRAFT_SECONDS = 60  # no writer takes that long
 
 
-class SnapshotUnusable(Exception):
-    """There is no snapshot, or it cannot be used; the message says why."""
-
-    def __init__(self, message: Message) -> None:
-        super().__init__(message)
-        self.message = message
+class SnapshotUnusable(MessageError):
+    """There is no snapshot, or it cannot be used."""
 
 
 def keep(path: Path, value: Revision, right_at: datetime) -> None:

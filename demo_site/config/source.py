@@ -23,6 +23,18 @@ from .revision import Revision, parsed
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
 _MOST_FAULTS = 20
+_DENIED = _(
+    "The key `%(key)s` cannot be read. %(reason)s\n"
+    "Give a token with `key:read` on it in CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE."
+)
+_UNREACHABLE = _(
+    "The key `%(key)s` cannot be read. %(reason)s\n"
+    "Start Consul, point CONSUL_HTTP_ADDR at a running agent, or set DEMO_CONFIG_FILE to do without."
+)
+_INVALID = _(
+    "The document at the Consul key `%(key)s` (ModifyIndex %(index)s) is invalid:\n  %(faults)s\n"
+    "Put a correct one: consul kv put %(key)s @document.json"
+)
 
 
 @dataclass(frozen=True)
@@ -81,10 +93,8 @@ def _from_snapshot(environment: Environment, unreachable: StartupError) -> Revis
     try:
         return snapshot.read(Path(path), environment["DEMO_CONFIG_KEY"], max_age)
     except snapshot.SnapshotUnusable as error:
-        unusable = _(
-            "The snapshot %(path)s (DEMO_CONFIG_SNAPSHOT) cannot be used: %(reason)s.", path=path, reason=error.message
-        )
-        message = joined([unreachable.message, unusable], "\n")
+        text = _("%(start)s\nThe snapshot %(path)s (DEMO_CONFIG_SNAPSHOT) cannot be used: %(reason)s.")
+        message = Message(text, start=unreachable.message, path=path, reason=error.message)
         raise StartupError(unreachable.condition, message) from unreachable
 
 
@@ -92,44 +102,43 @@ def _from_file(path: Path) -> Revision:
     try:
         raw = path.read_bytes()
     except PermissionError:
-        message = _("DEMO_CONFIG_FILE %(path)s: no permission to read it.", path=path)
-        raise StartupError("denied", message) from None
+        raise StartupError("denied", _("DEMO_CONFIG_FILE %(path)s: no permission to read it.", path=path)) from None
     except OSError as error:
-        cause = _("DEMO_CONFIG_FILE %(path)s cannot be read: %(reason)s.", path=path, reason=error.strerror)
-        remedy = _("Write the document there: %(document)s", document=_example())
-        raise StartupError("missing", joined([cause, remedy], "\n")) from None
+        text = _("DEMO_CONFIG_FILE %(path)s cannot be read: %(reason)s.\nWrite the document there: %(document)s")
+        message = Message(text, path=path, reason=error.strerror, document=_example())
+        raise StartupError("missing", message) from None
     try:
         return parsed(raw, "file", str(path))
     except DocumentInvalid as error:
-        what = _("The document in %(path)s is invalid:", path=path)
-        raise _invalid(what, error, _("Correct the file (DEMO_CONFIG_FILE).")) from None
+        text = _("The document in %(path)s is invalid:\n  %(faults)s\nCorrect the file (DEMO_CONFIG_FILE).")
+        raise StartupError("invalid", Message(text, path=path, faults=_listed(error))) from None
 
 
 def _from_consul(address: AgentAddress, key: str) -> Revision:
     try:
         entry = _read_patiently(address, key)
-    except Denied as error:
-        cause = _("The key `%(key)s` cannot be read. %(reason)s", key=key, reason=error.message)
-        remedy = _("Give a token with `key:read` on it in CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE.")
-        raise StartupError("denied", joined([cause, remedy], "\n")) from error
     except Missing as error:
-        remedy = _("Put the document there: consul kv put %(key)s '%(document)s'", key=key, document=_example())
-        raise StartupError("missing", joined([error.message, remedy], "\n")) from error
+        text = _("%(reason)s\nPut the document there: consul kv put %(key)s '%(document)s'")
+        message = Message(text, reason=error.message, key=key, document=_example())
+        raise StartupError("missing", message) from error
     except ConsulError as error:
-        cause = _("The key `%(key)s` cannot be read. %(reason)s", key=key, reason=error.message)
-        remedy = _("Start Consul, point CONSUL_HTTP_ADDR at a running agent, or set DEMO_CONFIG_FILE to do without.")
-        raise StartupError("unreachable", joined([cause, remedy], "\n")) from error
+        is_denied = isinstance(error, Denied)
+        text = _DENIED if is_denied else _UNREACHABLE
+        message = Message(text, key=key, reason=error.message)
+        raise StartupError("denied" if is_denied else "unreachable", message) from error
     try:
         return parsed(entry.value, "consul", key, entry.modify_index)
     except DocumentInvalid as error:
-        where = {"key": key, "index": entry.modify_index}
-        what = _("The document at the Consul key `%(key)s` (ModifyIndex %(index)s) is invalid:", **where)
-        remedy = _("Put a correct one: consul kv put %(key)s @document.json", key=key)
-        raise _invalid(what, error, remedy) from None
+        message = Message(_INVALID, key=key, index=entry.modify_index, faults=_listed(error))
+        raise StartupError("invalid", message) from None
 
 
 def _example() -> Message:
     return Message(json.dumps(example(Document)))
+
+
+def _listed(error: DocumentInvalid) -> Message:
+    return joined((fault.message for fault in error.faults), "\n  ", _MOST_FAULTS)
 
 
 def _read_patiently(address: AgentAddress, key: str) -> kv.Entry:
@@ -152,12 +161,3 @@ def _read_patiently(address: AgentAddress, key: str) -> kv.Entry:
         stop=tenacity.stop_before_delay(deadline - time.monotonic()),
         reraise=True,
     )(attempt)
-
-
-def _invalid(what: Message, error: DocumentInvalid, remedy: Message) -> StartupError:
-    faults = [fault.message for fault in error.faults]
-    shown, more = faults[:_MOST_FAULTS], len(faults) - _MOST_FAULTS
-    if more > 0:
-        shown.append(_("and %(count)s more", count=more))
-    message = joined([joined([what, *shown], "\n  "), remedy], "\n")
-    return StartupError("invalid", message)

@@ -38,10 +38,8 @@ class Rejected:
     @property
     def reason(self) -> Message:
         """Why, in a sentence; all the faults are in `faults`."""
-        shown, more = list(self.faults[:_MOST_FAULTS]), len(self.faults) - _MOST_FAULTS
-        if more > 0:
-            shown.append(_("and %(count)s more", count=more))
-        return _("the document at index %(index)s was rejected: %(faults)s", index=self.index, faults=joined(shown))
+        faults = joined(self.faults, most=_MOST_FAULTS)
+        return _("the document at index %(index)s was rejected: %(faults)s", index=self.index, faults=faults)
 
     @property
     def status(self) -> "Status":

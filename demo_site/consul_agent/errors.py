@@ -1,14 +1,10 @@
 """The errors that the Consul client raises."""
 
-from ..messages import Message, _
+from ..messages import Message, MessageError, _
 
 
-class ConsulError(Exception):
+class ConsulError(MessageError):
     """The request failed; the message says what failed, where and why, and contains no secret."""
-
-    def __init__(self, message: Message) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 class Unreachable(ConsulError):
