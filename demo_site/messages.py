@@ -10,13 +10,12 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 LONGEST_TEXT = 500  # characters of one parameter: another program may say anything
-_LONGEST_TEMPLATE = 1000
-_DEEPEST = 5  # messages in one another, in what is read from elsewhere
 _PACKAGE = Path(__file__).parent
-_TEMPLATE = re.compile(r"(?:[^%]|%%|%\([a-z_0-9]+\)s)*")
 _NAME = re.compile(r"%\(([a-z_0-9]+)\)s")
 
 
@@ -60,16 +59,22 @@ class Message(str):
         return {"template": self.template, "parameters": parameters}
 
     @classmethod
-    def from_json(cls, value: Any, depth: int = _DEEPEST) -> "Message":
+    def from_json(cls, value: Any, depth: int = 5) -> "Message":
         """The message that another process has written as JSON. Raises `ValueError` for anything else.
 
         Each parameter may stand in the template once, so the sentence is no longer than what was read.
         """
-        template, parameters = _checked(value)
-        if not depth:
-            raise ValueError("messages are nested too deeply")
-        inner = {n: cls.from_json(v, depth - 1) if isinstance(v, dict) else v for n, v in parameters.items()}
-        return cls(template, **inner)
+        found = _Json.model_validate(value)
+        if not depth or sorted(_NAME.findall(found.template)) != sorted(found.parameters):
+            raise ValueError("too deep, or the parameters are not those of the template")
+        parameters = found.parameters.items()
+        inner = {name: cls.from_json(v, depth - 1) if isinstance(v, _Json) else v for name, v in parameters}
+        return cls(found.template, **inner)
+
+
+class _Json(BaseModel):
+    template: Annotated[str, Field(max_length=1000, pattern=r"^(?:[^%]|%%|%\([a-z_0-9]+\)s)*$")]
+    parameters: "dict[str, str | int | float | _Json | None]"
 
 
 _ = Message
@@ -109,17 +114,3 @@ def _plain(value: Any) -> Any:
         return value
     text = "".join(c if c.isprintable() else " " for c in str(value)[: LONGEST_TEXT + 1])
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
-
-
-def _checked(value: Any) -> tuple[str, dict[str, Any]]:
-    if not isinstance(value, dict):
-        raise ValueError("no message")
-    template, parameters = value.get("template"), value.get("parameters")
-    if not isinstance(template, str) or len(template) > _LONGEST_TEMPLATE or not _TEMPLATE.fullmatch(template):
-        raise ValueError("no template")
-    names = _NAME.findall(template)
-    if not isinstance(parameters, dict) or sorted(names) != sorted(parameters):
-        raise ValueError("the parameters are not those of the template")
-    if not all(isinstance(member, (str, int, float, dict, type(None))) for member in parameters.values()):
-        raise ValueError("a parameter is neither text nor a number nor a message")
-    return template, parameters
