@@ -1,4 +1,4 @@
-"""Shared servers, and the promise over all tests that no secret comes out of the site.
+"""Shared servers, and a check over all tests that no secret leaks from the site.
 
 `consul` and `redis` run once for the whole session and are emptied for each test; a test that breaks a server takes
 one of its own (`own_consul`, `own_redis`). Nothing here is skipped: a part that is missing is an error.
@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 def _ended_from_outside():
     """SIGTERM stops the servers too, as Ctrl-C does.
 
-    Who runs the tests in the background may have them ignore SIGINT and SIGHUP, and what they start would inherit that.
+    Tests that run in the background may ignore SIGINT and SIGHUP, and their child processes would inherit that.
     """
     for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
@@ -116,7 +116,7 @@ def environment(consul, redis, config_key):
 
 @pytest.fixture(scope="session")
 def session_site(session_consul, session_redis):
-    """A site under gunicorn with two workers, for tests that only ask it something."""
+    """A site under gunicorn with two workers, for tests that only send requests."""
     session_consul.put(identity.KEY, document(session_redis))
     with Site({"CONSUL_HTTP_ADDR": session_consul.address}) as site:
         yield site.gunicorn(workers=2)

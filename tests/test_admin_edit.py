@@ -1,4 +1,4 @@
-"""Changing the configuration in the admin, in real browsers: checked, compared and set, nothing typed is lost."""
+"""Changing the configuration in the admin, in real browsers: validated, saved by compare-and-set, no input lost."""
 
 import contextlib
 import json
@@ -58,7 +58,7 @@ def logged(admin, comment):
 
 @contextlib.contextmanager
 def locked_database(admin):
-    """Hold SQLite's one lock for writing, as a second writer does."""
+    """Hold SQLite's only write lock, as a second writer does."""
     path = admin.directory / "db.sqlite3"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as database:
         database.execute("BEGIN IMMEDIATE")

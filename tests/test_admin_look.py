@@ -1,4 +1,4 @@
-"""How the pages look and sound: no barrier that axe-core finds, a strict policy, narrow and dark, live and without."""
+"""The pages' accessibility and looks: axe-core, a strict CSP, narrow and dark, with and without live updates."""
 
 import contextlib
 import json
@@ -340,7 +340,7 @@ def crowds(session_admin, session_consul, session_redis):
 
 @pytest.mark.parametrize("state", ["current", "rejected"])
 def test_the_page_of_500_workers_takes_less_than_three_times_that_of_5(crowds, consul, state):
-    """Whichever state they are in, each instance registered; the page, and the part of it that refreshes."""
+    """In any state, each instance registered; the page, and the part of it that refreshes."""
     reason = "the document at index 9 was rejected: redis_config.redis_port: must be a whole number"
     for site in crowds:
         said = SAID | {
@@ -369,14 +369,14 @@ def test_the_page_of_500_workers_takes_less_than_three_times_that_of_5(crowds, c
 
 
 def cpu_seconds(site):
-    """What the site's one worker has computed, whoever else kept the machine busy."""
+    """The CPU time of the site's one worker, however busy the machine is."""
     (pid,) = site.worker_pids()
     used = psutil.Process(pid).cpu_times()
     return used.user + used.system
 
 
 def test_a_worker_whose_watch_hears_nothing_is_loud(pages, admin, consul, redis):
-    """It believes itself current; only its connection for the watch hangs, so it goes on publishing that."""
+    """It still publishes "current", because only the connection of its watch hangs."""
     quiet = ".quiet[data-workers='2 of 2']"
     wait_until(lambda: pages.open().has(quiet), message="both workers to be there")
     before = consul.index(admin.key)

@@ -63,7 +63,7 @@ def module_site(proxies, session_consul, module_document):
 
 @pytest.fixture
 def say(site, session_consul, module_document):
-    """Put another message into the document and wait until the site says it."""
+    """Put another message into the document and wait until the site shows it."""
 
     def put(message):
         session_consul.put("admin-page", {**module_document, "show_message": message})

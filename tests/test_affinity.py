@@ -1,4 +1,4 @@
-"""Each of gunicorn's workers keeps to one CPU, where there are as many for each."""
+"""Each of gunicorn's workers is pinned to one CPU if every CPU gets the same number."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`manage.py consul_services`: what there is, where, and how it fares."""
+"""`manage.py consul_services`: services and instances, their places and their health."""
 
 import json
 

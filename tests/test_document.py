@@ -147,7 +147,7 @@ def test_all_faults_are_reported_together():
 
 
 def test_a_long_path_is_shortened_in_its_middle():
-    """Every worker says, stores and shows it."""
+    """Every worker reports, stores and shows it."""
     nested = '{"' + "x" * 90 + '": '
     faults = faults_of(with_text("{", f'{{"first": {nested * 50}{{"last": NaN}}{"}" * 50}, '))
     (path,) = [fault.split(": ", 1)[0] for fault in faults]

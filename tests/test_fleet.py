@@ -1,4 +1,4 @@
-"""Who runs what: workers publish themselves in Consul, whoever dies, hangs or is cut off disappears within 30 s."""
+"""Workers publish their state in Consul; one that dies, hangs or is cut off disappears within 30 s."""
 
 import base64
 import contextlib
@@ -85,7 +85,7 @@ def steady(session_consul, key_of_module):
 
 
 class Troubled:
-    """Sites of two workers, and what was done to one of each, all at the same time: the tests share the wait."""
+    """Sites of two workers; one worker of each gets into trouble, all at the same time: the tests share the wait."""
 
     def __init__(self, consul, config_key, stack):
         self.consul, self.config_key = consul, config_key

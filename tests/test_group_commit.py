@@ -1,4 +1,4 @@
-"""Group commit: every number once, whoever waits with whom, and however a commit ends."""
+"""Group commit: every number is given once, whichever callers share a commit, and however it ends."""
 
 import threading
 

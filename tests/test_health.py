@@ -1,4 +1,4 @@
-"""What the site and its health checks do while Redis is away, and how they come back."""
+"""The site and its health checks while Redis is unreachable, and their recovery."""
 
 import threading
 import time

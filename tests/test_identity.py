@@ -1,4 +1,4 @@
-"""What the service is called: one module says it, and what is stored under a name keeps that name."""
+"""The names of the service: they are in one module, and names in stored data stay."""
 
 import html
 import json

@@ -99,7 +99,7 @@ def test_document_does_no_input_and_output():
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_only_its_user_names_a_setting(name):
-    """Everybody else gets it from the model, by way of its declaration."""
+    """All other code gets it from the model, through its declaration."""
     users = {"redis_password": {"redis_cache"}, "show_message": {"counter", "settings"}}
     text = SOURCES[name].read_text()
     for path, rooms in users.items():

@@ -1,4 +1,4 @@
-"""Registration as desired state: whatever happens to the entry, it comes back as it was, and is written no oftener."""
+"""Registration as desired state: whatever happens to the entry, it is repaired, and not written more often."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Live configuration as users meet it: gunicorn with four workers, and runserver. The full counts are in soak/."""
+"""Live configuration as users see it: gunicorn with four workers, and runserver. The full counts are in soak/."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def start(environment, new_site):
 
 
 def server_clients(server):
-    """The connections to the server, but for the one that asks."""
+    """The connections to the server, except the one that asks."""
     with server.client() as client:
         return len(client.client_list()) - 1
 
@@ -312,7 +312,7 @@ def test_worker_that_ends_after_its_requests_hands_the_value_on(
 
 
 def test_workers_import_nothing_of_the_site_when_they_serve(environment):
-    """Several threads that import at once meet modules that are half there: the first visitors would see a 500."""
+    """Threads that import at once get half-initialised modules: the first visitors would see a 500."""
     program = """if True:
         import sys
         from demo_site.wsgi import application

@@ -1,4 +1,4 @@
-"""What people are told: an English sentence that remembers what it was made of."""
+"""Messages: English sentences that remember their template and parameters."""
 
 import copy
 import json

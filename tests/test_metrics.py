@@ -1,4 +1,4 @@
-"""`/metrics`: readable for Prometheus, right over all workers, and never going backwards."""
+"""`/metrics`: readable for Prometheus, correct over all workers, and never decreasing."""
 
 import os
 import signal
@@ -111,7 +111,7 @@ def test_failures_are_counted_by_kind(consul, own_redis, config_key, new_site):
 
 
 class _SaysOk(socketserver.BaseRequestHandler):
-    """Answers whatever is asked with OK, an INCR too."""
+    """Answers every command with OK, an INCR too."""
 
     def handle(self):
         while self.request.recv(4096):

@@ -1,4 +1,4 @@
-"""The client works unchanged on py-consul, the maintained fork, for the day that python-consul dies.
+"""The client works unchanged on py-consul, the maintained fork, in case python-consul stops working.
 
 Both are imported as `consul`, so the fork is put into a directory of its own, before the installed library on the path.
 """

@@ -1,4 +1,4 @@
-"""`consul_register` and `consul_deregister`: what others then find by DNS and in the catalog."""
+"""`consul_register` and `consul_deregister`, as seen by DNS and in the catalog."""
 
 import json
 import signal
@@ -35,7 +35,7 @@ def served(environment, new_site):
 
 @pytest.fixture
 def commands(environment, new_site):
-    """A site that is asked by commands only; nothing listens at its port."""
+    """A site that only runs commands; nothing listens on its port."""
     return new_site({**environment, "SERVICE_PORT": "8123"})
 
 

@@ -1,4 +1,4 @@
-"""The shared: what a replaced worker starts on, however the ones before it ended."""
+"""The shared revision: what a replaced worker starts on, however its predecessors ended."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -43,7 +43,7 @@ class _Killed(Exception):
 
 
 class _Memory:
-    """The memory of a shared whose writer dies after `left` more bytes."""
+    """Shared memory whose writer dies after `left` more bytes."""
 
     def __init__(self, memory, left):
         self.memory, self.left = memory, left

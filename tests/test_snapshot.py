@@ -1,4 +1,4 @@
-"""The snapshot: kept by those that serve, used when Consul is unreachable at a first start, and by nothing else."""
+"""The snapshot: written by serving processes, used only for a first start while Consul is unreachable."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_only_its_owner_may_read_it(path, message):
 
 
 def test_a_new_file_takes_the_place_of_the_old_one(path):
-    """Whoever has the old one open reads it to its end: nothing is written into it."""
+    """A process that has the old file open can read it to its end: nothing is written into it."""
     snapshot.keep(path, value("first"), ago())
     with path.open() as old:
         snapshot.keep(path, value("second"), ago())

@@ -53,7 +53,7 @@ def acl_consul():
 
 
 def make_condition(name, key, consul, acl_consul, proxy):
-    """Bring the condition about and return the variables of a site that meets it."""
+    """Set up the condition and return the variables of a site that runs into it."""
     address, token = consul.address, ""
     if name == "refused":
         address = f"127.0.0.1:{free_port()}"
@@ -125,7 +125,7 @@ def test_start_ends_with_one_message_and_the_status_of_its_condition(condition, 
 
 
 def message_in(stderr):
-    """The lines of standard error without gunicorn's own log and Django's word on the reloader."""
+    """The lines of standard error without gunicorn's own log and Django's line about the reloader."""
     lines = [line for line in stderr.splitlines() if line and not line.startswith(("[", "Watching for file changes"))]
     assert lines, "no message at all"
     return lines
@@ -211,7 +211,7 @@ def test_empty_variable_means_unset(environment, new_site):
 
 @pytest.fixture
 def file_site(new_site, tmp_path):
-    """A site that reads its document from a file; no Consul listens where it could ask."""
+    """A site that reads its document from a file; no Consul listens at its address."""
     path = tmp_path / "document.json"
     return new_site({"DEMO_CONFIG_FILE": str(path), "CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}"}), path
 

@@ -1,4 +1,4 @@
-"""The four cards on top of the admin's overview: what each says, since when, and what to do."""
+"""The four cards on top of the admin's overview: the state, since when, and what to do."""
 
 import re
 import socket
@@ -72,7 +72,7 @@ def cards(module_site, redis_proxy, session_consul):
 
 
 def _states(site):
-    """What the workers say, each asked many times."""
+    """The states that the workers report, each asked many times."""
     answers = (site.get("/readyz", headers={"Connection": "close"}).json() for _ in range(20))
     return {answer["config"]["state"] for answer in answers}
 

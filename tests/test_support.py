@@ -1,4 +1,4 @@
-"""The tests' own instruments do what the other tests rely on."""
+"""The tests' own tools do what the other tests rely on."""
 
 import socket
 import subprocess

@@ -127,7 +127,7 @@ class Pair:
         seconds_until_passing(consul, 2)
 
     def reset(self, message=MESSAGE):
-        """Put a document that names the password with which Redis began."""
+        """Store a document with the password that Redis started with."""
         self.consul.put(self.key, document(self.redis, message))
 
     def stored(self):
@@ -139,7 +139,7 @@ class Pair:
         return Editor(self.sites[name], user)
 
     def save(self, editor, comment, **fields):
-        """Save a change; the ModifyIndex that it got. Consul says whether it was saved: the page's words may change."""
+        """Save a change; the ModifyIndex that it got. Consul shows whether it was saved: a page's text may change."""
         before = self.consul.index(self.key)
         page = editor.post(editor.form() | fields | {"comment": comment})
         index = self.consul.index(self.key)
@@ -147,7 +147,7 @@ class Pair:
         return index
 
     def new_password(self):
-        """A further password that Redis takes."""
+        """Another password that Redis accepts."""
         password = GUARD.new("Redis password after a rotation")
         with self.redis.client() as client:
             client.execute_command("ACL", "SETUSER", "default", f">{password}")

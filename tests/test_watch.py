@@ -1,4 +1,4 @@
-"""The watch, step by step: what each answer of Consul, or of what stands in between, does to the value in force."""
+"""The watch, step by step: how each answer of Consul, or of a proxy in between, affects the value in force."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ def proxy(consul, new_proxy):
 
 
 def connections(server):
-    """The server's numbers of the connections that it has, but for the one that asks."""
+    """The server's ids of its connections, except the one that asks."""
     with server.client() as client:
         return {int(each["id"]) for each in client.client_list()} - {client.client_id()}
 
@@ -254,7 +254,7 @@ def test_document_whose_redis_cannot_be_used_is_rejected(follow, consul, redis, 
 
 @pytest.mark.parametrize("length", [32, 300])
 def test_server_that_repeats_the_password_does_not_make_it_public(follow, consul, config_key, caplog, length):
-    """What does not know AUTH answers "unknown command 'AUTH', with args beginning with:" and the password."""
+    """A server without AUTH answers "unknown command 'AUTH', with args beginning with:" and the password."""
     password = GUARD.register("a long password", (GUARD.new("a password") * 10)[:length])
     following = follow()
     with RedisServer(settings=['rename-command AUTH ""']) as server:
@@ -327,7 +327,7 @@ def test_deleted_key_keeps_the_value_and_is_not_asked_for_in_a_loop(follow, cons
 
 
 def test_write_to_another_key_does_not_make_a_missing_one_spin(follow, consul, config_key):
-    """Without the key Consul answers with the index of the whole store, so each write anywhere ends the wait."""
+    """For a missing key Consul answers with the index of the whole store, so any write ends the wait."""
     following = follow(wait=30)
     following.step()
     consul.delete(config_key)
@@ -441,7 +441,7 @@ def test_outage_is_logged_at_its_start_and_its_end(follow, proxy, caplog):
 
 @pytest.fixture
 def neighbours(follow, proxy):
-    """Two processes of one instance: they share what a fork would share. The second one asks through the proxy."""
+    """Two processes of one instance that share what a fork would share. The second one connects through the proxy."""
     first, second = follow(), follow(proxy)
     second.live.shared = first.live.shared
     first.step()
@@ -487,7 +487,7 @@ def test_a_change_that_a_neighbour_put_in_force_is_taken_over_before_the_answer_
 def test_an_answer_that_was_overtaken_by_a_neighbour_is_asked_for_again(
     neighbours, consul, redis, config_key, proxy, outdated
 ):
-    """It was on its way while the neighbour saw the next change: the value must not go back, nor be called rejected."""
+    """It was in transit when the other process saw the next change: the value must not go back or count as rejected."""
     first, second = neighbours
     before = rejections()
     consul.put(config_key, document(redis, "second"))
@@ -542,7 +542,7 @@ def test_process_that_is_late_does_not_lead_the_others_back(neighbours, consul, 
 
 
 def test_lower_index_of_a_restored_store_is_taken_over(neighbours, consul, redis, config_key, proxy):
-    """The process that saw the index go back says so to the others."""
+    """The process that saw the index go back shares that with the others."""
     first, second = neighbours
     for index, message in ((5, "restored"), (7, "changed since")):
         proxy.answer(consul_answer(index, document(redis, message)))

@@ -1,4 +1,4 @@
-"""`make soak`: the promises in full length. Each test notes its figures; they are printed together at the end."""
+"""`make soak`: the long tests. Each test records its figures; they are printed together at the end."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def pytest_configure(config):
 
 @pytest.fixture
 def figure(request):
-    """Note a figure: what was measured, and its value for people."""
+    """Record a figure: what was measured, and its value as text."""
 
     def note(what, value):
         request.config.stash[FIGURES].append((what, value))

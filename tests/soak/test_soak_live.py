@@ -31,7 +31,7 @@ HTML = "<!doctype html><title>Sign in</title>"
 
 @pytest.fixture
 def report(figure):
-    """Note a row of docs/reliability.md: what was done, the figure, the bound. Printed at once as well."""
+    """Record a row of docs/reliability.md: the test, the figure, the bound. Printed at once as well."""
 
     def note(what, found, bound=""):
         figure(what, f"{found} | {bound}")
@@ -41,7 +41,7 @@ def report(figure):
 
 
 class Fleet:
-    """One Consul behind a proxy, two Redis servers, and a site with four workers, each on a connection of ours."""
+    """One Consul behind a proxy, two Redis servers, and a site with four workers, with a connection to each."""
 
     def __init__(self, consul, proxy, one, two, site):
         self.consul, self.proxy, self.one, self.two, self.site = consul, proxy, one, two, site
@@ -88,13 +88,13 @@ def fleet(new_proxy, new_site):
 
 @pytest.fixture
 def direct_fleet(new_proxy, new_site):
-    """Without the proxy, for times: it runs in this process, beside what measures."""
+    """A fleet without the proxy, for timing: the proxy would run in the measuring process."""
     with running_fleet(new_proxy, new_site, direct=True) as made:
         yield made
 
 
 class RawQuery:
-    """One blocking query on the key, asked by nothing but `http.client`: notes when each index came."""
+    """One blocking query on the key with plain `http.client`: records when each index arrived."""
 
     def __init__(self, consul):
         self._connection = http.client.HTTPConnection("127.0.0.1", consul.http_port)
@@ -112,13 +112,13 @@ class RawQuery:
 
 
 def idle_connections(server):
-    """The connections that a Redis server has, but for the one that asks."""
+    """The connections to a Redis server, except the one that asks."""
     with server.client() as client:
         return len(client.client_list()) - 1
 
 
 def test_200_changes_of_the_message(direct_fleet, report):
-    """Site and raw query are timed from the same moment, that of sending the PUT: its answer may come after either."""
+    """Site and raw query are both timed from sending the PUT: its own answer may arrive after either."""
     fleet, query = direct_fleet, RawQuery(direct_fleet.consul)
     raw_seconds, seconds = [], []
     for number in range(220):
@@ -168,7 +168,7 @@ def test_50_swaps_between_two_servers_under_load(fleet, report):
 
 
 def test_50_swaps_with_a_worker_killed_at_each(fleet, report):
-    """Each kill falls anywhere between the PUT and some time after the swap."""
+    """Each kill happens at a random time between the PUT and shortly after the swap."""
     servers = {"one": fleet.one, "two": fleet.two}
     fleet.workers.wait_message("one")
     hits = {name: server.hits() for name, server in servers.items()}
@@ -207,7 +207,7 @@ def test_20_password_rotations_under_load(fleet, report):
 
 
 def bad_documents(fleet, new_proxy):
-    """Every kind of fault, for ever: name, bytes, and the path of the member that is to blame."""
+    """Every kind of fault, endlessly: name, bytes, and the path of the faulty member."""
     silent = new_proxy(fleet.one.port)
     silent.silence()
     http_server = new_proxy(fleet.one.port)
@@ -328,7 +328,7 @@ def test_consul_away(fleet, trouble, report):
 
 
 def test_silent_peer(fleet, report):
-    """The connection stays open and nothing comes: noticed after the query's wait + 10 s."""
+    """The connection stays open and nothing arrives: noticed after the query's wait + 10 s."""
     fleet.workers.wait_message("one")
     with Load(fleet.site, clients=2, pause=0.01) as load:
         began = time.monotonic()

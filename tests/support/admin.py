@@ -106,7 +106,7 @@ class Pages:
         return self
 
     def check(self):
-        """Have what the browser holds looked through for secrets; a field that one was typed into may hold it."""
+        """Check the browser's page for secrets; a field may hold the secret that was typed into it."""
         state = self.driver.execute_script(
             "return document.documentElement.outerHTML + JSON.stringify({...localStorage, ...sessionStorage})"
             " + document.cookie + location.href"
@@ -123,7 +123,7 @@ class Pages:
         return self.browser.one(f"[name={name}]").get_property("value")
 
     def press(self, selector):
-        """Press what leads to another page, and wait for that."""
+        """Press an element that leads to another page, and wait for that page."""
         old = self.browser.one("html")
         button = self.browser.one(selector)
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()", button)

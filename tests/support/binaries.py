@@ -12,18 +12,18 @@ CACHE = PROJECT / ".local" / "cache"
 
 
 class PartMissingError(Exception):
-    """Something that the tests need is not on this machine, and could not be brought."""
+    """Something that the tests need is not on this machine, and could not be fetched."""
 
 
 @functools.cache
 def consul_binary():
-    """`$CONSUL_BIN`, the one on PATH, or what the project's own finder brings."""
+    """`$CONSUL_BIN`, the one on PATH, or the one that the project's own finder fetches."""
     return str(servers.find_consul(_cache()))
 
 
 @functools.cache
 def redis_binary():
-    """The one on PATH, or what the project's own finder brings."""
+    """The one on PATH, or the one that the project's own finder fetches."""
     return str(servers.find_redis(_cache()))
 
 

@@ -1,4 +1,4 @@
-"""A real Chromium, without a screen and without a word to anything but the site under test."""
+"""A real headless Chromium that connects to nothing but the site under test."""
 
 import os
 import tempfile

@@ -79,7 +79,7 @@ class Checkout(ServerProcess):
         return self
 
     def begin(self):
-        """Type `make run`, and wait for nothing; the log is that of this run."""
+        """Type `make run` without waiting; the log is that of this run."""
         self.log_path.unlink(missing_ok=True)
         self.launch(self.command, environment=self.environment, cwd=self.root)
         return self
@@ -100,7 +100,7 @@ class Checkout(ServerProcess):
         wait_until(lambda: not self.processes(), bound=bound, message="the end of all processes")
 
     def processes(self):
-        """Every process that works in this checkout, whoever its parent is."""
+        """Every process whose working directory is in this checkout, whatever its parent."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -111,7 +111,7 @@ class Checkout(ServerProcess):
         return found
 
     def shown(self, name):
-        """What stands in the line of the four with this name."""
+        """The content of the printed line with this name."""
         return re.search(rf"^  {name} +(.*)$", self.log(), re.MULTILINE)[1]
 
     @property

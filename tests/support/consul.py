@@ -1,4 +1,4 @@
-"""A real Consul agent on free loopback ports, with what the tests say to it directly."""
+"""A real Consul agent on free loopback ports, and the tests' direct requests to it."""
 
 import base64
 import json
@@ -103,7 +103,7 @@ class ConsulServer(ServerProcess):
         return {**files, "verify_incoming_https": True}
 
     def api(self, method, path, **options):
-        """One request of the test's own, with every right; the product's client has no part in it."""
+        """One request by the test itself, with all rights, without the product's client."""
         with requests.Session() as session:
             session.trust_env = False
             if self.management_token:
@@ -163,7 +163,7 @@ class ConsulServer(ServerProcess):
         return GUARD.register(f"Consul token for {rules}", made["SecretID"])
 
     def allow_anybody(self, rules):
-        """Give these rights to whoever comes without a token."""
+        """Give these rights to requests without a token."""
         self._answer("PUT", f"/v1/acl/token/{ANONYMOUS}", json={"Policies": [self._policy(rules)]})
 
     def _policy(self, rules):

@@ -17,7 +17,7 @@ def document(redis=None, message=MESSAGE, **members):
 
 
 def changed(path, value):
-    """The smallest document with the member at the dotted `path` replaced; `...` takes it away."""
+    """The smallest document with the member at the dotted `path` replaced; `...` removes it."""
     result = copy.deepcopy(SMALLEST)
     *parents, name = path.split(".")
     holder = result

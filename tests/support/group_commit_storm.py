@@ -1,4 +1,4 @@
-"""Many callers at once take numbers of one counter, whose commits fail or are cut off every now and then.
+"""Many callers at once take numbers of one counter, whose commits sometimes fail or are cut off.
 
 `python -m tests.support.group_commit_storm` does it with gevent's greenlets: a program of its own, because gevent has
 to patch what is imported later. Prints as JSON what `storm` returns.
@@ -15,7 +15,7 @@ SHARE_FAILING, SHARE_CUT_OFF = 0.1, 0.05
 
 
 class Cut(BaseException):
-    """What ends a caller in the middle of a commit: the exit of its thread or greenlet."""
+    """Ends a caller in the middle of a commit: the exit of its thread or greenlet."""
 
 
 class Counter:

@@ -1,4 +1,4 @@
-"""A Redis outage under load, and what visitors and health checks saw of it. Shared by tests and soak."""
+"""A Redis outage under load, as visitors and health checks see it. Shared by tests and soak."""
 
 import threading
 import time

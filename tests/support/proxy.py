@@ -1,4 +1,4 @@
-"""A TCP proxy that makes the faults of a network: its behaviour can change while connections are open."""
+"""A TCP proxy that injects network faults: its behaviour can change while connections are open."""
 
 import contextlib
 import socket
@@ -54,7 +54,7 @@ class Proxy:
         self._behave(lose=to, lose_times=times)
 
     def answer(self, reply):
-        """Send these bytes to whoever asks, and close; the target hears nothing."""
+        """Send these bytes to each client, and close; nothing is forwarded."""
         self._behave(reply=reply)
 
     def answer_http(self, status, body="", **headers):
@@ -98,7 +98,7 @@ class Proxy:
                 threading.Thread(target=connection.carry_requests, daemon=True).start()
 
     def _takes_request(self, connection, chunk):
-        """What becomes of bytes from a client; false ends the connection."""
+        """Handle bytes from a client; false ends the connection."""
         self.seen += chunk
         connection.last_request = chunk
         if self._reply is not None:
@@ -111,7 +111,7 @@ class Proxy:
         return True
 
     def _takes_reply(self, connection, chunk):
-        """What becomes of bytes from the target; false ends the connection."""
+        """Handle bytes from the target; false ends the connection."""
         if connection.loses_next_reply:
             self.lost_replies += 1
             if self._lose_times is not None:

@@ -7,7 +7,7 @@ from tests.support.binaries import PROJECT
 
 
 def section(text, heading):
-    """What stands between a heading and the next one of its rank or above."""
+    """The text between a heading and the next one of the same or a higher level."""
     marks = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
     assert marks, f"no heading {heading!r}"
     rest = text[marks.end() :]

@@ -45,19 +45,19 @@ class RedisServer(ServerProcess):
             return client.ping()
 
     def client(self, db=0, **options):
-        """A redis-py client of the test's own."""
+        """A redis-py client for the test."""
         return redis.Redis(
             self.host, self.port, db, self.password, decode_responses=True, socket_timeout=10, retry=None, **options
         )
 
     def change_password(self, password):
-        """Make the server ask for another password from now on."""
+        """Make the server require another password from now on."""
         with self.client() as client:
             client.config_set("requirepass", password)
         self.password = password
 
     def hits(self, db=0):
-        """What `redis-cli get hits` says, as a number."""
+        """The number that `redis-cli get hits` shows."""
         with self.client(db) as client:
             return int(client.get("hits") or 0)
 

@@ -1,4 +1,4 @@
-"""Processes that write a shared and are killed (SIGKILL) at any moment: `python -m tests.support.shared_storm N`.
+"""Processes write shared memory and are killed (SIGKILL) at any moment: `python -m tests.support.shared_storm N`.
 
 A program of its own, because it forks: the memory of a shared is shared by forked processes only. Prints, as JSON,
 how many writers were killed, how many readings were made, and how many of them were torn or found nothing.

@@ -81,5 +81,5 @@ class _Fleet(HTMLParser):
 
 
 def workers(page):
-    """Who runs what, as the overview shows it: {instance: {pid: state}}."""
+    """What each worker runs, as the overview shows it: {instance: {pid: state}}."""
     return _Fleet(page).instances

@@ -22,7 +22,7 @@ HTML = {"Accept": "text/html"}
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command that ended has left: its exit status, what it wrote, and how long it took."""
+    """The result of a command: its exit status, its output, and how long it took."""
 
     status: int
     stdout: str
@@ -63,7 +63,7 @@ class Site(ServerProcess):
         return self._serve([sys.executable, "manage.py", "runserver", self.address, *arguments], wait)
 
     def background(self, *command):
-        """Start a `manage.py` command that goes on until it is stopped."""
+        """Start a `manage.py` command that runs until it is stopped."""
         return self._serve([sys.executable, "manage.py", *command], wait=False)
 
     def _serve(self, command, wait):
@@ -116,7 +116,7 @@ class Site(ServerProcess):
         return self.request("GET", path, **options)
 
     def ready(self):
-        """What `/readyz` says, as an object."""
+        """The JSON of `/readyz`, as an object."""
         return self.get("/readyz").json()
 
     # Its processes and what they wrote.

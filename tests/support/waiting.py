@@ -1,4 +1,4 @@
-"""Waiting for a state in place of sleeping for a time: a busy machine makes a test slower, not red."""
+"""Wait for a condition instead of sleeping: on a busy machine a test gets slower, but does not fail."""
 
 import time
 

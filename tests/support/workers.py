@@ -59,7 +59,7 @@ class Workers:
         return self
 
     def ready(self):
-        """What each worker's `/readyz` says, by pid."""
+        """The JSON of each worker's `/readyz`, by pid."""
         return {pid: connection.ready() for pid, connection in self.by_pid.items()}
 
     def states(self):
