@@ -22,6 +22,8 @@ from ..messages import Message, _, translated
 from .change import TIMEOUTS, ChangePage
 from .forms import CommentForm
 
+_LAST_CHANGES = 3
+
 
 @dataclass(frozen=True)
 class Target:
@@ -32,11 +34,15 @@ class Target:
     faults: tuple[Fault, ...] = ()
 
 
-def events(live: Live, count: int) -> list[history.Event]:
-    """The newest changes, newest first. Raises `ConsulError`."""
+def last_changes(live: Live) -> list[history.Event]:
+    """The newest changes, newest first; none while Consul does not answer, which the status reports."""
     key = live.start.key
-    with closing(live.start.open_client(TIMEOUTS)) as client:
-        return _timeline(live, repository.read(client, key), history.newest(client, key, count))[:count]
+    try:
+        with closing(live.start.open_client(TIMEOUTS)) as client:
+            stored, saves = repository.read(client, key), history.newest(client, key, _LAST_CHANGES)
+    except ConsulError:
+        return []
+    return _timeline(live, stored, saves)[:_LAST_CHANGES]
 
 
 def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

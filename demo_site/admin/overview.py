@@ -8,20 +8,18 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from ..config.live import Live
-from ..consul_agent.errors import ConsulError
 from ..monitoring import checks, effective
-from . import fleet, history
-
-_LAST_CHANGES = 3
+from . import fleet
+from .history import last_changes
 
 
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The whole page. Works when Consul and Redis are down."""
     live: Live = settings.CONFIGURATION
     known = _status(live)
-    events = _last_changes(live) if "version" in known else ()  # do not wait for Consul in vain
-    known |= {"page": "overview", "title": gettext("Effective configuration")}
-    known |= {"rows": effective.rows(live), "events": events}
+    if "version" in known:  # do not wait for Consul in vain
+        known["events"] = last_changes(live)
+    known |= {"page": "overview", "title": gettext("Effective configuration"), "rows": effective.rows(live)}
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 
 
@@ -37,10 +35,3 @@ def _status(live: Live) -> dict[str, Any]:
         known["version"] = f"{index} {live.in_force.revision.index}"  # what changes with the rest of the page
         known |= fleet.shown(live, index)
     return known
-
-
-def _last_changes(live: Live) -> Any:
-    try:
-        return history.events(live, _LAST_CHANGES)
-    except ConsulError:
-        return ()  # the status reports it
