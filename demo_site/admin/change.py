@@ -100,7 +100,6 @@ class ChangePage:
         raise NotImplementedError
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
-        """The page with this form."""
         raise NotImplementedError
 
     def masker(self, base: changes.Base, typed: dict[str, Any] | None = None) -> Masker:
@@ -110,7 +109,6 @@ class ChangePage:
     def change(
         self, stored: repository.StoredDocument, raw: bytes, document: Document, comment: str, masks: Masker
     ) -> Change:
-        """The proposed change against what is stored."""
         before = masking.shown(stored.document, masks) if stored.document else None
         return Change(
             id=self.save_id,
@@ -140,7 +138,6 @@ class ChangePage:
         return self.done(Message(self.saved_text, index=index))
 
     def done(self, text: Message) -> HttpResponse:
-        """Nothing is left to do here."""
         messages.success(self.request, translated(text, gettext))
         name = "admin:configuration_history" if self.context["may"]["view"] else "admin:index"
         return HttpResponseRedirect(reverse(name))

@@ -36,7 +36,6 @@ def join(session: MutableMapping[str, Any], half: str) -> str | None:
 
 
 def forget(session: MutableMapping[str, Any]) -> None:
-    """Drop all halves, after a save."""
     session.pop(_KEY, None)
 
 

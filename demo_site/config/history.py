@@ -3,19 +3,20 @@
 An entry is written in the transaction of its save, so its own ModifyIndex is the one that the save gave the document.
 """
 
-import json
 import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from pydantic import TypeAdapter
 
 from ..consul_agent import kv
 from ..consul_agent.client import Client
 from ..consul_agent.errors import Garbled, Missing, Unreachable
-from .masking import Difference, Settings, Shown, differences
+from .masking import Difference, Settings, differences
 
 _READ_SECONDS = 10.0  # for all entries, where they are read one by one
 
@@ -38,10 +39,7 @@ class Save:
     index: int = 0
 
     def encoded(self) -> bytes:
-        """The value of the entry's key."""
-        members = asdict(self)
-        del members["id"], members["index"]
-        return json.dumps(members, ensure_ascii=False).encode()
+        return _JSON.dump_json(self, exclude={"id", "index"})
 
     @property
     def after(self) -> Settings | None:
@@ -49,6 +47,9 @@ class Save:
         if self.replaced is None:
             return None
         return {**self.replaced, **{change.setting: change.after for change in self.changes}}
+
+
+_JSON = TypeAdapter(Save)
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,10 @@ def new_id(now: datetime) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether `new_id` makes such names."""
     return re.fullmatch(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}", text) is not None
 
 
 def prefix(key: str) -> str:
-    """Where the entries of the document at `key` are."""
     return f"{key}.history/"
 
 
@@ -118,7 +117,6 @@ def _by_index(saves: Iterable[Save | None]) -> list[Save]:
 
 
 def read(client: Client, key: str, save_id: str) -> Save | None:
-    """One save, or None."""
     try:
         entry = kv.read(client, prefix(key) + save_id)
     except Missing:
@@ -128,16 +126,8 @@ def read(client: Client, key: str, save_id: str) -> Save | None:
 
 def _decoded(raw: bytes, save_id: str, index: int) -> Save | None:
     try:
-        members: dict[str, Any] = json.loads(raw)
-        replaced, changes = members.pop("replaced"), members.pop("changes")
-        return Save(
-            **members,
-            replaced=None if replaced is None else {path: Shown(**value) for path, value in replaced.items()},
-            changes=tuple(Difference(c["setting"], Shown(**c["before"]), Shown(**c["after"])) for c in changes),
-            id=save_id,
-            index=index,
-        )
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return replace(_JSON.validate_json(raw), id=save_id, index=index)
+    except (ValueError, RecursionError):
         return None
 
 

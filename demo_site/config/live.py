@@ -30,7 +30,6 @@ class InForce:
 
     @property
     def redis(self) -> "Redis":
-        """The Redis client."""
         return self.client.get()
 
     def replaced_by(self, revision: Revision) -> "InForce":
@@ -61,7 +60,6 @@ class Live:
         return self._in_force
 
     def redis(self) -> "Redis":
-        """The Redis client in force, for django-redis to follow."""
         return self.in_force.redis
 
     def serve(self) -> None:
@@ -88,13 +86,11 @@ class Live:
             old.client.retire()
 
     def become(self, status: Status) -> None:
-        """Change the status, if this is another one."""
         old, self.status = self.status, transition(self.status, status, self.in_force.revision)
         if self.status is not old:
             self.notify()
 
     def notify(self) -> None:
-        """Call the listeners."""
         for listener in self.listeners:
             listener()
 

@@ -31,12 +31,10 @@ class StoredDocument:
 
     @property
     def document(self) -> Document | None:
-        """The document, if it is a valid one."""
         return self._parsed[0]
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """Why it is not valid."""
         return self._parsed[1]
 
 

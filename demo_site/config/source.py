@@ -48,7 +48,6 @@ class Start:
 
     @property
     def key(self) -> str:
-        """The Consul key of the document."""
         return str(self.environment["DEMO_CONFIG_KEY"])
 
     def open_client(self, timeouts: Timeouts = Timeouts(), **options: Any) -> Client:  # noqa: B008 (immutable)

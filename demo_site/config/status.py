@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
-    """The time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -47,7 +46,6 @@ class Rejected:
         return Status(REJECTED, self.reason, self)
 
     def is_of(self, entry: Entry) -> bool:
-        """Whether `entry` is the very document that was rejected."""
         return (self.index, self.raw) == (entry.modify_index, entry.value)
 
 
@@ -69,7 +67,6 @@ class Status:
 
     @property
     def message(self) -> Message:
-        """State and explanation in one sentence."""
         if not self.explanation:
             return Message.of(self.state)
         return _("%(state)s: %(explanation)s", state=self.state, explanation=self.explanation)

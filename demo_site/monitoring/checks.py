@@ -42,12 +42,10 @@ class Line:
 
     @property
     def title(self) -> str:
-        """`what`, for people."""
         return _TITLES.get(self.what, self.what)
 
     @property
     def good(self) -> bool:
-        """Whether nobody needs to do anything."""
         return self.level != "bad"
 
 
