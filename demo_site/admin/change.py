@@ -5,9 +5,8 @@ the history in Consul, the compare-and-set.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +21,7 @@ from django.utils.translation import gettext
 
 from ..config import changes, history, masking, repository
 from ..config.live import Live
-from ..config.masking import Difference, Masker, Settings, Shown
+from ..config.masking import Masker, Shown
 from ..config.revision import timestamp
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied
@@ -38,19 +37,6 @@ logger = logging.getLogger(__name__)
 
 class Unlogged(MessageError):
     """Django's log did not take the entry; nothing was saved."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change that was validated and shown: what is saved, and what people see of it."""
-
-    id: str
-    raw: bytes = field(repr=False)
-    replaced_index: int
-    replaced: Settings | None
-    differences: Sequence[Difference]
-    comment: str
-    kind: str
 
 
 class ChangePage:
@@ -106,24 +92,24 @@ class ChangePage:
         """Knows every secret that may turn up: in force, stored, typed, of the environment."""
         return Masker(self.start.environment, self.live.in_force.document, base.values, typed)
 
-    def change(
-        self, stored: repository.StoredDocument, raw: bytes, document: Document, comment: str, masks: Masker
-    ) -> Change:
+    def change(self, stored: repository.StoredDocument, new: Document, comment: str, masks: Masker) -> history.Save:
+        """The proposed change, as it will stand in the history."""
         before = masking.shown(stored.document, masks) if stored.document else None
-        return Change(
-            id=self.save_id,
-            raw=raw,
-            replaced_index=stored.index,
-            replaced=before,
-            differences=masking.differences(before or {}, masking.shown(document, masks)),
+        return history.Save(
+            saved_at=timestamp(datetime.now(UTC)),
+            user=self.request.user.get_username(),
             comment=masks.clean(comment.strip()),
             kind=self.kind,
+            replaced_index=stored.index,
+            replaced=before,
+            changes=tuple(masking.differences(before or {}, masking.shown(new, masks))),
+            id=self.save_id,
         )
 
-    def save(self, form: CommentForm, change: Change) -> HttpResponse:
+    def save(self, form: CommentForm, raw: bytes, change: history.Save) -> HttpResponse:
         """Save it, unless somebody else was faster: then the page starts from what is stored now."""
         try:
-            index = commit(self.live, change, self.request.user)
+            index = commit(self.live, raw, change, self.request.user)
         except repository.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
         except Denied as error:
@@ -143,7 +129,7 @@ class ChangePage:
         return HttpResponseRedirect(reverse(name))
 
 
-def commit(live: Live, change: Change, user: Any) -> int:
+def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
     """Save it and log it; returns the new ModifyIndex. Raises `Unlogged`, or as `repository.save`.
 
     The log entry comes first, so nothing is saved without one, and is committed before Consul is asked: other requests
@@ -154,7 +140,7 @@ def commit(live: Live, change: Change, user: Any) -> int:
     logged = _log(key, change, user)
     try:
         with closing(live.start.open_client(TIMEOUTS)) as client:
-            saved = repository.save(client, key, change.raw, change.id, _entry(change, user), keep)
+            saved = repository.save(client, key, raw, change, keep)
     except (repository.Conflict, ConsulError):
         _try(logged.delete)
         raise
@@ -174,19 +160,7 @@ def _try(write: Callable[[], object]) -> None:
         logger.warning("A log entry goes on saying that Consul did not confirm a change: %s", error)
 
 
-def _entry(change: Change, user: Any) -> history.Save:
-    return history.Save(
-        saved_at=timestamp(datetime.now(UTC)),
-        user=user.get_username(),
-        comment=change.comment,
-        kind=change.kind,
-        replaced_index=change.replaced_index,
-        replaced=change.replaced,
-        changes=tuple(change.differences),
-    )
-
-
-def _log(key: str, change: Change, user: Any) -> LogEntry:
+def _log(key: str, change: history.Save, user: Any) -> LogEntry:
     try:
         entry = LogEntry(
             user_id=user.pk,
@@ -204,8 +178,8 @@ def _log(key: str, change: Change, user: Any) -> LogEntry:
     return entry
 
 
-def _message(change: Change) -> str:
-    lines = [f"{d.setting}: {_text(d.before)} → {_text(d.after)}" for d in change.differences]
+def _message(change: history.Save) -> str:
+    lines = [f"{d.setting}: {_text(d.before)} → {_text(d.after)}" for d in change.changes]
     return "\n".join([f"{change.kind}: {change.comment}", *lines])
 
 

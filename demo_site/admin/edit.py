@@ -10,12 +10,12 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from .. import redis_cache
-from ..config import changes, masking, probing
+from ..config import changes, history, masking, probing
 from ..config.repository import StoredDocument
 from ..consul_agent.errors import ConsulError
 from ..messages import Message, _, translated
 from . import conflicts, secret_shares
-from .change import Change, ChangePage
+from .change import ChangePage
 from .forms import ConfigurationForm, Origin, received, typed_secrets
 
 logger = logging.getLogger(__name__)
@@ -60,12 +60,12 @@ class _EditPage(ChangePage):
         masks = self._masks(form.origin.base)
         for fault in probing.faults(form.document):
             form.add_fault(fault._replace(problem=masks.clean(fault.problem)))
-        change = self.change(stored, form.raw, form.document, form.cleaned_data["comment"], masks)
-        if not change.differences and stored.document:
+        change = self.change(stored, form.document, form.cleaned_data["comment"], masks)
+        if not change.changes and stored.document:
             form.add_error(None, gettext("Nothing is changed yet."))
         if form.errors:
             return self.page(form)
-        return self.save(form, change) if step == "save" else self._preview(form, change)
+        return self.save(form, form.raw, change) if step == "save" else self._preview(form, change)
 
     def saved(self, index: int) -> HttpResponse:
         secret_shares.forget(self.request.session)
@@ -108,7 +108,7 @@ class _EditPage(ChangePage):
         known = {"title": gettext("Edit the configuration"), "rows": form.rows(), "faults": form.origin.base.faults}
         return self._page("edit", form, known | more)
 
-    def _preview(self, form: ConfigurationForm, change: Change) -> HttpResponse:
+    def _preview(self, form: ConfigurationForm, change: history.Save) -> HttpResponse:
         known = {"title": gettext("Check the change"), "change": change, "redis": redis_cache.place(form.document)}
         return self._page("edit_preview", form, known)
 

@@ -99,13 +99,13 @@ class _RollbackPage(ChangePage):
         if target.document is None:
             return self.page(form)
         comment = form.cleaned_data["comment"] if form.is_valid() else ""
-        change = self.change(stored, target.raw, target.document, comment, masks)
-        self.known |= {"differences": change.differences, "redis": redis_cache.place(target.document)}
-        if self.data is None or not form.is_valid() or target.faults or not change.differences:
+        change = self.change(stored, target.document, comment, masks)
+        self.known |= {"differences": change.changes, "redis": redis_cache.place(target.document)}
+        if self.data is None or not form.is_valid() or target.faults or not change.changes:
             return self.page(form)
         if self.data.get("base_index") != str(stored.index):
             return self.page(form, moved=True)
-        return self.page(form) if refusal else self.save(form, change)
+        return self.page(form) if refusal else self.save(form, target.raw, change)
 
     def unreachable(self, error: ConsulError) -> HttpResponse:
         if self.data is None:

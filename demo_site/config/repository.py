@@ -77,13 +77,13 @@ def _lacking(places: list[str]) -> Message:
     return Message("key:write: %(places)s", places=", ".join(f"`{place}`" for place in places))
 
 
-def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save, keep: int) -> Saved:
+def save(client: Client, key: str, raw: bytes, entry: history.Save, keep: int) -> Saved:
     """Write the document and its history entry, and drop entries beyond the newest `keep`, all or nothing.
 
     An id that was saved before is not saved again: what is returned is the earlier save.
     Raises `Conflict`, `Unconfirmed`, or a `ConsulError` after which nothing was written.
     """
-    place = history.prefix(key) + save_id
+    place = history.prefix(key) + entry.id
     operations = [txn.compare_and_set(key, raw, entry.replaced_index), txn.compare_and_set(place, entry.encoded(), 0)]
     try:
         surplus = history.keys(client, key)[max(keep - 1, 0) :]
@@ -93,8 +93,8 @@ def save(client: Client, key: str, raw: bytes, save_id: str, entry: history.Save
         outcome = txn.commit(client, operations)
     except (Unreachable, Garbled) as error:
         # The reply is lost, not necessarily the write. The entry is there exactly if the transaction was made.
-        return _confirmed(client, key, save_id, error)
-    return Saved(outcome.index) if outcome.index else _why_not(client, key, save_id, outcome.failures)
+        return _confirmed(client, key, entry.id, error)
+    return Saved(outcome.index) if outcome.index else _why_not(client, key, entry.id, outcome.failures)
 
 
 def _confirmed(client: Client, key: str, save_id: str, error: ConsulError) -> Saved:
