@@ -4,6 +4,7 @@ A change is proposed, checked against what is stored, shown, and saved with ever
 the history in Consul, the compare-and-set.
 """
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -26,6 +27,7 @@ from ..config.masking import Difference, Masker, Settings, Shown
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied
 from ..document.model import Document
+from ..fleet.worker import timestamp
 from ..messages import Message, _, translated
 from ..models import EffectiveConfiguration
 from .forms import CommentForm
@@ -50,12 +52,6 @@ class Change:
     differences: Sequence[Difference]
     comment: str
     kind: str
-    masker: Masker
-
-    @property
-    def shown_comment(self) -> str:
-        """The comment, should it contain a secret, without it."""
-        return str(self.masker.clean(self.comment))
 
 
 class ChangePage:
@@ -112,10 +108,6 @@ class ChangePage:
         """Knows every secret that may turn up: in force, stored, typed, of the environment."""
         return Masker(self.start.environment, self.live.in_force.document, base.values, typed)
 
-    def without_secrets(self, comment: str, masks: Masker) -> str:
-        """A comment, in case somebody explains a new password by naming the old one."""
-        return str(masks.clean(comment))
-
     def change(
         self, stored: repository.StoredDocument, raw: bytes, document: Document, comment: str, masks: Masker
     ) -> Change:
@@ -127,9 +119,8 @@ class ChangePage:
             replaced_index=stored.index,
             replaced=before,
             differences=masking.differences(before or {}, masking.shown(document, masks)),
-            comment=comment.strip(),
+            comment=str(masks.clean(comment.strip())),
             kind=self.kind,
-            masker=masks,
         )
 
     def save(self, form: CommentForm, change: Change) -> HttpResponse:
@@ -200,9 +191,9 @@ def _try(write: Callable[[], object]) -> None:
 
 def _entry(change: Change, user: Any) -> history.Save:
     return history.Save(
-        saved_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        saved_at=timestamp(datetime.now(UTC)),
         user=user.get_username(),
-        comment=change.shown_comment,
+        comment=change.comment,
         kind=change.kind,
         replaced_index=change.replaced_index,
         replaced=change.replaced,
@@ -229,8 +220,11 @@ def _log(key: str, change: Change, user: Any) -> LogEntry:
 
 def _message(change: Change) -> str:
     lines = [f"{d.setting}: {_text(d.before)} → {_text(d.after)}" for d in change.differences]
-    return "\n".join([f"{change.kind}: {change.shown_comment}", *lines])
+    return "\n".join([f"{change.kind}: {change.comment}", *lines])
 
 
 def _text(shown: Shown) -> str:
-    return "(not set)" if shown.value is None else str(shown.value)
+    """For the log: true, false and lists as JSON has them."""
+    if shown.value is None:
+        return "(not set)"
+    return shown.value if isinstance(shown.value, str) else json.dumps(shown.value, ensure_ascii=False)

@@ -13,6 +13,7 @@ from ..config.masking import Masker
 from ..document.fields import given, unknown, values
 from ..document.model import FIELDS
 from ..environment import TABLE
+from ..fleet.worker import timestamp
 from ..instance.listeners import bound
 from ..messages import Message, _
 from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
@@ -20,14 +21,7 @@ from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, addres
 _STARTED_AT = datetime.now(UTC)
 _DEFAULT, _ENVIRONMENT = _("default"), _("environment")
 _BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT")
-_KINDS = {
-    str: _("text"),
-    bool: _("true or false"),
-    int: _("a number"),
-    float: _("a number"),
-    list: _("a list"),
-    type(None): Message("null"),
-}
+_KINDS = {str: _("text"), bool: _("true or false"), int: _("a number"), float: _("a number"), list: _("a list")}
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ def _state_row(live: Live, state: Message | None) -> Row:
         return Row("document", reason, _source(live), None, _("start-up"))
     revision = live.in_force.revision
     state = state or live.status.message
-    return Row("document", state, revision.origin, _time(revision.loaded_at), "CACHES, SHOW_MESSAGE")
+    return Row("document", state, revision.origin, timestamp(revision.loaded_at), "CACHES, SHOW_MESSAGE")
 
 
 def _source(live: Live) -> Message:
@@ -82,7 +76,7 @@ def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:
         )
         return
     revision, document = live.in_force.revision, live.in_force.document
-    loaded_at, there = _time(revision.loaded_at), given(document)
+    loaded_at, there = timestamp(revision.loaded_at), given(document)
     for path, value in values(document).items():
         origin = revision.origin if path in there else _DEFAULT
         is_masked = isinstance(value, SecretStr)
@@ -90,9 +84,9 @@ def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:
         yield Row(path, shown, origin, loaded_at, FIELDS[path].declared.feeds, secret=is_masked)
     for path, value in unknown(document).items():
         # Whatever an unknown member holds may be a misspelt secret: its kind is shown, never its value.
-        kind = _KINDS.get(type(value), _("an object"))
+        kind = Message("null") if value is None else _KINDS.get(type(value), _("an object"))
         feeds = _("nothing: not a member this version knows")
-        yield Row(path, _("ignored: %(kind)s", kind=kind), revision.origin, loaded_at, feeds)
+        yield Row(masker.clean(path), _("ignored: %(kind)s", kind=kind), revision.origin, loaded_at, feeds)
 
 
 def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
@@ -108,7 +102,7 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
             origin = _("gunicorn bind %(place)s", place=f"{where.address}:{where.port}")
         if variable.secret and value:
             value = masker.mask(str(value))
-        yield Row(name, value, origin, _time(_STARTED_AT), variable.feeds, secret=variable.secret)
+        yield Row(name, value, origin, timestamp(_STARTED_AT), variable.feeds, secret=variable.secret)
 
 
 def _effective_values(live: Live) -> dict[str, Any]:
@@ -123,7 +117,3 @@ def _effective_values(live: Live) -> dict[str, Any]:
         return found | {"SERVICE_NAME": _("invalid: %(faults)s", faults=error.message)}
     found |= {"SERVICE_NAME": service.name, "SERVICE_ID": service.id, "SERVICE_TAGS": ",".join(service.tags)}
     return found | {"SERVICE_ADDRESS": advertised or service.address, "SERVICE_PORT": service.port}
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
