@@ -109,6 +109,11 @@ def unforeseen(error: Exception) -> Message:
     return _("an unexpected %(type)s at %(place)s", type=type(error).__name__, place=place)
 
 
+def trace(error: Exception) -> str:
+    """Where an exception was raised, for a log. Without its text as well."""
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (Message, int, float)) or value is None:
         return value

@@ -148,9 +148,9 @@ def test_the_keyboard_alone_is_enough(pages, admin, consul):
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("redis_config__redis_port", "70000", "less than or equal to 65535"),
-        ("redis_config__redis_port", "6379.5", "whole number"),
-        ("redis_config__redis_db", "-1", "greater than or equal to 0"),
+        ("redis_config__redis_port", "70000", "must be at most 65535"),
+        ("redis_config__redis_port", "6379.5", "must be a whole number"),
+        ("redis_config__redis_db", "-1", "must be at least 0"),
         ("redis_config__redis_host", "", "must not be empty"),
         ("redis_config__redis_host", "http://somewhere", "must be a host name or an IP address"),
     ],

@@ -17,12 +17,13 @@ import psutil
 import pytest
 
 from demo_site import identity
+from demo_site.config.revision import timestamp
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
 from demo_site.fleet import publisher as publishing
 from demo_site.fleet.instances import overview
 from demo_site.fleet.publisher import Publisher
-from demo_site.fleet.worker import Worker, key, timestamp
+from demo_site.fleet.worker import Worker, key
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
 from tests.support.ports import free_port

@@ -4,6 +4,7 @@ A change is proposed, checked against what is stored, shown, and saved with ever
 the history in Consul, the compare-and-set.
 """
 
+import json
 import logging
 from collections.abc import Callable
 from contextlib import closing
@@ -98,7 +99,7 @@ class ChangePage:
         return history.Save(
             saved_at=timestamp(datetime.now(UTC)),
             user=self.request.user.get_username(),
-            comment=masks.clean(comment.strip()),
+            comment=str(masks.clean(comment.strip())),
             kind=self.kind,
             replaced_index=stored.index,
             replaced=before,
@@ -184,4 +185,7 @@ def _message(change: history.Save) -> str:
 
 
 def _text(shown: Shown) -> str:
-    return "(not set)" if shown.value is None else str(shown.value)
+    """For the log: true, false and lists as JSON has them."""
+    if shown.value is None:
+        return "(not set)"
+    return shown.value if isinstance(shown.value, str) else json.dumps(shown.value, ensure_ascii=False)

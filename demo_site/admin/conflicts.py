@@ -3,15 +3,12 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from django.core.exceptions import ValidationError
 
 from ..config.changes import REMOVED
-from ..config.masking import UNSET, Masker, Settings, Shown
+from ..config.masking import UNSET, Masker, Settings, Shown, show
 from ..document.fields import SettingField
 from ..document.model import FIELDS
-from .forms import ConfigurationForm, as_stored, field_name, is_ticked, typed_secrets
+from .forms import ConfigurationForm, as_stored, field_name, is_ticked, typed_unseen
 
 
 @dataclass(frozen=True)
@@ -67,24 +64,14 @@ def carried_over(form: ConfigurationForm, conflicts: Iterable[Conflict]) -> dict
 def _typed(form: ConfigurationForm, setting: SettingField, was: Shown, masks: Masker) -> Shown | None:
     """What the visitor made of the setting, None where it was left as it `was`."""
     name = field_name(setting.path)
-    if secret := typed_secrets(form.data, form.origin.session).get(setting.path):
-        return Shown(masks.mask(secret.get_secret_value()), withheld=True)
+    field = form.fields[name]
+    if unseen := typed_unseen(form.data, form.origin.session).get(setting.path):
+        return show(unseen if setting.secret else field.to_python(unseen), masks)
     if is_ticked(form.data, f"{name}__remove"):
         return UNSET
-    if form.origin.is_write_only(setting) or was.withheld:
-        return None
-    field = form.fields[name]
     typed = field.widget.value_from_datadict(form.data, {}, name)
     began = setting.default if was == UNSET else was.value
-    if not field.has_changed(began.replace("\r\n", "\n") if isinstance(began, str) else began, typed):
+    if setting.secret or was.withheld or not field.has_changed(began, typed):
         return None
-    value = as_stored(setting, _parsed(field, typed))
-    return UNSET if value is REMOVED else Shown(masks.clean(value))
-
-
-def _parsed(field: Any, typed: Any) -> Any:
-    """As a value of the setting, so that it can be compared with what others put; else as it was typed."""
-    try:
-        return field.clean(typed)
-    except ValidationError:
-        return typed
+    value = as_stored(setting, field.to_python(typed))
+    return UNSET if value is REMOVED else show(value, masks)

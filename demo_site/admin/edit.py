@@ -16,7 +16,7 @@ from ..consul_agent.errors import ConsulError
 from ..messages import Message, _, translated
 from . import conflicts, secret_shares
 from .change import ChangePage
-from .forms import ConfigurationForm, Origin, received, typed_secrets
+from .forms import ConfigurationForm, Origin, received, typed_unseen
 
 logger = logging.getLogger(__name__)
 
@@ -98,11 +98,11 @@ class _EditPage(ChangePage):
             for path, value in base.values.items()
         }
         if self.data:
-            self.data["comment"] = masks.clean(self.data.get("comment", ""))  # it may explain a password by naming it
+            self.data["comment"] = str(masks.clean(self.data.get("comment", "")))  # it may name the old password
         return ConfigurationForm(Origin(base, shown, self.request.session), self.data)
 
     def _masks(self, base: changes.Base) -> masking.Masker:
-        return self.masker(base, typed_secrets(self.data, self.request.session) if self.data else None)
+        return self.masker(base, typed_unseen(self.data, self.request.session) if self.data else None)
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
         known = {"title": gettext("Edit the configuration"), "rows": form.rows(), "faults": form.origin.base.faults}

@@ -1,20 +1,22 @@
 """The form of the configuration: a field for each setting that the document's model declares."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext, gettext_lazy
-from pydantic import SecretStr
 
-from ..config.changes import REMOVED, Base
+from ..config.changes import REMOVED, Base, typed
 from ..config.masking import Shown
 from ..document.fields import SettingField
 from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import translated
+from ..templatetags.configuration import plain
 from . import secret_shares
 
 COMMENT_LENGTH = 500
@@ -38,12 +40,11 @@ class CommentForm(forms.Form):
 
     def add_fault(self, fault: Fault) -> None:
         """Show what is wrong at its field, or above all where the form has none for it."""
-        name = field_name(fault.path.partition("[")[0])  # of an item: at the list
-        problem = translated(fault.problem if fault.path == name.replace("__", ".") else fault.message, gettext)
-        if name not in self.fields:
+        path = fault.path.partition("[")[0]  # of an item: its list's
+        if (name := field_name(path)) not in self.fields:
             self.add_error(None, translated(fault.message, gettext))
         elif name not in self.errors:
-            self.add_error(name, problem)
+            self.add_error(name, translated(fault.problem if path == fault.path else fault.message, gettext))
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Origin:
     session: MutableMapping[str, Any]
 
     def is_write_only(self, setting: SettingField) -> bool:
-        """A secret, or a value that contains one."""
-        return setting.secret or self.shown[setting.path].withheld
+        """A secret, or a text that contains one."""
+        return setting.secret or (self.shown[setting.path].withheld and not setting.choices)
 
 
 def is_ticked(data: Mapping[str, str], name: str) -> bool:
@@ -79,21 +80,11 @@ def received(post: QueryDict, session: MutableMapping[str, Any]) -> dict[str, st
     return data
 
 
-def typed_secrets(data: Mapping[str, str], session: MutableMapping[str, Any]) -> dict[str, SecretStr]:
-    """The secrets that were typed into this form, on this page or on one before, by path."""
+def typed_unseen(data: Mapping[str, str], session: MutableMapping[str, Any]) -> dict[str, Any]:
+    """What was typed into fields that do not show it, on this page or on one before, by path: secrets, mostly."""
     shares = {path: data.get(f"{field_name(path)}__kept") for path in FIELDS}
     whole = {path: secret_shares.join(session, share) for path, share in shares.items() if share}
-    return {path: SecretStr(secret) for path, secret in whole.items() if secret}
-
-
-@dataclass(frozen=True)
-class FormRow:
-    """One setting in the form: its field, and what goes with it."""
-
-    path: str
-    field: forms.BoundField
-    kept: forms.BoundField | None
-    boxes: list[forms.BoundField]
+    return {path: typed(path, text) for path, text in whole.items() if text}
 
 
 class ConfigurationForm(CommentForm):
@@ -116,25 +107,25 @@ class ConfigurationForm(CommentForm):
 
     def _fields_of(self, setting: SettingField) -> Iterator[tuple[str, forms.Field]]:
         name, base = field_name(setting.path), self.origin.base
-        value, is_given = base.values[setting.path], setting.path in base.given
-        if self.origin.is_write_only(setting):
-            yield name, _secret_field(setting, value is not None)
+        is_given, is_unseen = setting.path in base.given, self.origin.is_write_only(setting)
+        value = base.values[setting.path] if is_given else setting.default
+        yield name, _field(setting, value, is_given, is_unseen)
+        if is_unseen:
             yield f"{name}__kept", forms.CharField(required=False, widget=forms.HiddenInput)
             if self.data.get(f"{name}__kept"):
                 label = gettext("Discard the value typed before")
                 yield f"{name}__discard", forms.BooleanField(label=label, required=False)
-        else:
-            yield name, _field(setting, value, is_given)
-        if is_given and value is not None and not setting.required and not _is_removed_when_empty(setting):
-            yield f"{name}__remove", forms.BooleanField(label=gettext("Remove it"), required=False)
+        if is_given and value is not None and not setting.required and (is_unseen or not _goes_when_empty(setting)):
+            label = gettext("Remove it") if setting.default is None else gettext("Remove it: the default applies")
+            yield f"{name}__remove", forms.BooleanField(label=label, required=False)
 
-    def rows(self) -> Iterator[FormRow]:
-        """The settings in their order, for a template."""
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The settings in their order, each with its field and what goes with it, for a template."""
         for path in FIELDS:
             name = field_name(path)
             kept = self[f"{name}__kept"] if f"{name}__kept" in self.fields else None
             boxes = [self[box] for box in (f"{name}__discard", f"{name}__remove") if box in self.fields]
-            yield FormRow(path, self[name], kept, boxes)
+            yield {"path": path, "field": self[name], "kept": kept, "boxes": boxes}
 
     def clean(self) -> dict[str, Any]:
         """Make the document and have it validated as every other is."""
@@ -153,10 +144,10 @@ class ConfigurationForm(CommentForm):
         if name in self.errors:
             return UNCHANGED
         if self.origin.is_write_only(setting) and (share := self.cleaned_data.get(f"{name}__kept")):
-            typed = secret_shares.join(self.origin.session, share)
-            if typed is None:
+            text = secret_shares.join(self.origin.session, share)
+            if text is None:
                 self.add_error(name, gettext("The value typed before is gone with your login. Type it again."))
-            return UNCHANGED if typed is None else typed
+            return UNCHANGED if text is None else self.fields[name].to_python(text)
         if self.cleaned_data.get(f"{name}__remove"):
             return REMOVED
         if self.origin.is_write_only(setting) or name not in self.changed_data:
@@ -165,71 +156,98 @@ class ConfigurationForm(CommentForm):
 
 
 def as_stored(setting: SettingField, value: Any) -> Any:
-    """What a field's value comes to in the document: an optional one that is empty goes."""
-    is_empty = value is None or (value == "" and _is_removed_when_empty(setting))
-    return REMOVED if is_empty and not setting.required else value
+    """What a field's value comes to in the document: what is empty goes, where that is no value of its own."""
+    return REMOVED if value is None or (value == "" and _goes_when_empty(setting)) else value
 
 
-def _is_removed_when_empty(setting: SettingField) -> bool:
-    """Whether an empty field can say that the member goes; else a box does."""
-    is_text = setting.kind is str and not setting.choices
-    return not setting.secret and setting.kind not in (bool, list) and not (is_text and setting.default is not None)
+def _goes_when_empty(setting: SettingField) -> bool:
+    """Whether an empty field says that the member goes; else a box does."""
+    if setting.kind in (str, bool) and not setting.choices:
+        return setting.default is None and not (setting.required or setting.secret)
+    return setting.kind is not list
 
 
-class LinesField(forms.CharField):
-    """A list of texts, one on each line. A line break inside of one is shown as ``\\n``, a backslash as two."""
+class NumberField(forms.Field):
+    """A number as JSON has it: 5 is no 5.0. What is no number stays text, and the document says what is wrong."""
+
+    def to_python(self, value: Any) -> Any:
+        """The whole number, or else the number."""
+        for kind in (int, float):
+            with contextlib.suppress(ValueError, TypeError):
+                return kind(value)
+        return value or None
+
+
+class ChoiceField(forms.Field):
+    """One of several values, or none. What is none of them stays text as well."""
+
+    def __init__(self, choices: Sequence[Any], is_needed: bool, **options: Any) -> None:
+        self.known = {str(choice): choice for choice in choices}
+        listed = [(text, plain(choice)) for text, choice in self.known.items()]
+        super().__init__(widget=forms.Select(choices=listed if is_needed else [("", "---------"), *listed]), **options)
+
+    def to_python(self, value: Any) -> Any:
+        """The value that is chosen."""
+        return self.known.get(value, value or None)
+
+
+class TextField(forms.CharField):
+    """A text as it is typed. Browsers have one kind of line end only."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether it is another text, whatever its line ends."""
+        return self.to_python(_lines(initial)) != self.to_python(_lines(data))
+
+
+class LinesField(TextField):
+    """A list of texts, one on each line. A line end inside of one is shown as ``\\n``, a backslash as two."""
 
     def prepare_value(self, value: Any) -> Any:
         """The lines of a list; what a browser sent stays as it is."""
         if not isinstance(value, list):
             return value
-        return "".join(str(item).replace("\\", r"\\").replace("\n", r"\n") + "\n" for item in value)
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the lines are other ones than those of the list that they start from."""
-        return bool((initial or []) != self.to_python(data))
+        return "".join(_lines(str(item)).replace("\\", r"\\").replace("\n", r"\n") + "\n" for item in value)
 
     def to_python(self, value: Any) -> Any:
         """The list of the lines."""
         if isinstance(value, list):
-            return value
-        lines = str(value or "").removesuffix("\n").split("\n") if value else []
+            return list(map(_lines, value))
+        lines = value.removesuffix("\n").split("\n") if value else []
         return ["\\".join(part.replace(r"\n", "\n") for part in line.split(r"\\")) for line in lines]
 
 
-def _field(setting: SettingField, value: Any, is_given: bool) -> forms.Field:
-    where = {"path": setting.path}
+def _lines(text: Any) -> Any:
+    return re.sub(r"\r\n?", "\n", text) if isinstance(text, str) else text
+
+
+def _field(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -> forms.Field:
     options: dict[str, Any] = {
         "label": translated(setting.declared.label, gettext),
-        "help_text": setting.path if is_given else gettext("%(path)s. Not set: the default applies.") % where,
-        "initial": value.replace("\r\n", "\n") if isinstance(value, str) else value,
-        "required": setting.required and setting.kind in (int, float),
+        "help_text": " ".join(_notes(setting, value, is_given, is_unseen)),
+        "initial": None if is_unseen else value,
+        "required": False,  # the document says what it lacks
     }
-    if setting.choices:
-        known = [(choice, str(choice)) for choice in setting.choices]
-        choices = known if setting.required else [("", "---------"), *known]
-        return forms.TypedChoiceField(
-            choices=choices, coerce=lambda text: setting.kind(text), empty_value=None, **options
-        )
+    choices = setting.choices or ((True, False) if setting.kind is bool and _goes_when_empty(setting) else ())
+    if choices:
+        return ChoiceField(choices, setting.required, **options)
     if setting.kind is bool:
         return forms.BooleanField(**options)
+    if setting.kind in (int, float):
+        limits = {"min": setting.least, "max": setting.most, "step": "any" if setting.kind is float else None}
+        attributes = {name: limit for name, limit in limits.items() if limit is not None}
+        return NumberField(widget=forms.NumberInput(attrs=attributes), **options)
+    widget: forms.Widget = forms.TextInput(attrs={"class": "vTextField"})
+    if setting.secret:
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
+    elif setting.kind is list or setting.declared.multiline or "\n" in str(value):  # a field of one line would lose it
+        widget = forms.Textarea(attrs={"rows": 3})
+    return (LinesField if setting.kind is list else TextField)(strip=False, widget=widget, **options)
+
+
+def _notes(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -> Iterator[str]:
     if setting.kind is list:
-        return LinesField(strip=False, widget=forms.Textarea(attrs={"rows": 3}), **options)
-    if setting.kind is str:
-        # A line end would be lost in an input field of one line.
-        is_long = setting.declared.multiline or "\n" in str(value)
-        widget = forms.Textarea(attrs={"rows": 3}) if is_long else forms.TextInput(attrs={"class": "vTextField"})
-        return forms.CharField(strip=False, widget=widget, **options)
-    number = forms.IntegerField if setting.kind is int else forms.FloatField
-    return number(min_value=setting.least, max_value=setting.most, **options)
-
-
-def _secret_field(setting: SettingField, is_set: bool) -> forms.Field:
-    note = gettext("Leave empty to keep the stored one.") if is_set else gettext("None is stored.")
-    return forms.CharField(
-        label=translated(setting.declared.label, gettext),
-        help_text=f"{setting.path}. {note}",
-        required=False,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
-    )
+        yield gettext(r"One item on each line; write a line break inside an item as \n, and \ as \\.")
+    if not is_given:
+        yield gettext("Not set.") if value is None else gettext("Not set: the default applies.")
+    elif is_unseen and value is not None:
+        yield gettext("Leave empty to keep the stored one.")

@@ -12,10 +12,10 @@ from django.utils.translation import gettext
 from .. import redis_cache
 from ..config import changes, history, masking, probing, repository
 from ..config.live import Live
-from ..config.masking import Masker
+from ..config.masking import UNSET, Masker, Settings
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
-from ..document.fields import values
+from ..document.fields import given, values
 from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
@@ -118,7 +118,7 @@ class _RollbackPage(ChangePage):
 
     def _form(self, masks: Masker) -> CommentForm:
         if self.data:
-            self.data["comment"] = masks.clean(self.data.get("comment", ""))
+            self.data["comment"] = str(masks.clean(self.data.get("comment", "")))  # it may name the old password
         return CommentForm(self.data)
 
     def _target(self, stored: repository.StoredDocument, base: changes.Base, back: history.Save) -> Target:
@@ -126,20 +126,28 @@ class _RollbackPage(ChangePage):
             reason = _("The version before was not readable, so there is nothing to go back to.")
             return Target(faults=(Fault("", reason),))
         new = {path: _as_stored(shown.value) for path, shown in back.replaced.items() if not shown.withheld}
-        raw = base.changed({path: new[path] for path in FIELDS if path in new} | self._secrets_in_force(stored))
+        raw = base.changed(
+            {path: new[path] for path in FIELDS if path in new} | self._secrets_kept(stored, back.replaced)
+        )
         try:
             document = parse(raw)
         except DocumentInvalid as error:
             return Target(faults=error.faults)
         return Target(raw, document, tuple(probing.faults(document)))
 
-    def _secrets_in_force(self, stored: repository.StoredDocument) -> dict[str, Any]:
-        """The secrets that a rollback keeps: the stored ones, unless the stored document is in force nowhere."""
+    def _secrets_kept(self, stored: repository.StoredDocument, replaced: Settings) -> dict[str, Any]:
+        """The stored ones, unless that document is in force nowhere. With a group that goes, its secrets go."""
         rejected = self.live.status.rejected
         is_unusable = stored.document is None or (rejected is not None and rejected.index == stored.index)
         document = self.live.in_force.document if is_unusable or stored.document is None else stored.document
-        found = values(document).items()
-        return {path: _as_stored(changes.plain(value)) for path, value in found if FIELDS[path].secret}
+        found, there = values(document), given(document)
+        stood = [path for path, shown in replaced.items() if shown != UNSET]
+
+        def is_kept(path: str) -> bool:
+            return path in there and any(name.startswith(FIELDS[path].optional_group) for name in stood)
+
+        secrets = [path for path, setting in FIELDS.items() if setting.secret]
+        return {path: changes.plain(found[path]) if is_kept(path) else changes.REMOVED for path in secrets}
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
         known = {"page": "rollback", "title": gettext("Roll back"), "new_id": self.save_id, "form": form}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ..document.fields import given, values
+from ..document.fields import complete, given, put, values
 from ..document.model import FIELDS, Document
 from ..document.parsing import Fault
 from .repository import StoredDocument
@@ -21,9 +21,9 @@ REMOVED: Any = object()  # as a setting's new value: the member goes, and the de
 class Base:
     """The document that a change starts from, and the ModifyIndex that it must still have when it is saved.
 
-    `members` is its JSON object, unknown members included. `values` has each setting by path, a secret as a
-    `SecretStr`, the default of one that is not `given`. `faults` says what is wrong with the stored document; the
-    settings at the paths `wrong` are those in force.
+    `members` is its JSON object, unknown members included. `values` has each setting that is `given`, and more, by
+    path, a secret as a `SecretStr`. `faults` says what is wrong with the stored document; the settings at the paths
+    `wrong` are those in force.
     """
 
     index: int
@@ -43,14 +43,14 @@ class Base:
             if value is REMOVED:
                 _remove(result, path.split("."))
             else:
-                _put(result, path.split("."), value)
+                put(result, path, value)
+        complete(Document, result)
         return json.dumps(result, ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass") + b"\n"
 
     def _stands(self, path: str, value: Any) -> bool:
-        """Whether the document is so already: 5 stays 5 where 5.0 is the same, and null stays null."""
-        if path not in self.given:
-            return value is REMOVED
-        return value is not REMOVED and bool(value == plain(self.values[path]))
+        """Whether the document is so already: 5 stays 5 where 5.0 is the same, and null, which is as absent, null."""
+        now = plain(self.values[path]) if path in self.given else None
+        return bool(value == now) or (value is REMOVED and now is None)
 
 
 def base(stored: StoredDocument, in_force: Revision) -> Base:
@@ -61,14 +61,14 @@ def base(stored: StoredDocument, in_force: Revision) -> Base:
     if members is None:
         faults = stored.faults if stored.index else ()
         return _base_of(stored.index, in_force.raw, in_force.document, faults)
-    wrong = frozenset(path for path in FIELDS if _is_at_or_below(path, {fault.path for fault in stored.faults}))
-    there = {path: value for path in FIELDS if path not in wrong and (value := _member(members, path)) is not REMOVED}
-    usable = {path: _typed(path, value) for path, value in there.items()}
-    defaults = {path: setting.default for path, setting in FIELDS.items() if path not in wrong}
+    found = {path: _member(members, path) for path in FIELDS}
+    faulty = {fault.path for fault in stored.faults}
+    wrong = frozenset(path for path, value in found.items() if _is_wrong(path, value, faulty))
+    there = {path: typed(path, found[path]) for path in FIELDS if path not in wrong and found[path] is not REMOVED}
     return Base(
         index=stored.index,
         members=members,
-        values={**values(in_force.document), **defaults, **usable},
+        values={**values(in_force.document), **there},
         given=frozenset(there) | (given(in_force.document) & wrong),
         wrong=wrong,
         faults=stored.faults,
@@ -88,8 +88,9 @@ def json_object(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _typed(path: str, value: Any) -> Any:
-    return SecretStr(value) if FIELDS[path].secret and isinstance(value, str) else value
+def typed(path: str, value: Any) -> Any:
+    """A setting's value as a document has it, of what stands in JSON or was typed."""
+    return SecretStr(value) if FIELDS[path].secret and value is not None else value
 
 
 def plain(value: Any) -> Any:
@@ -97,9 +98,14 @@ def plain(value: Any) -> Any:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def _is_at_or_below(path: str, faulty: Iterable[str]) -> bool:
-    """Whether one of these faults is the setting's, or of an item of it, or of a group that it is in."""
-    return any(path == at or path.startswith(f"{at}.") or at.startswith(f"{path}[") for at in faulty)
+def _is_wrong(path: str, value: Any, faulty: Iterable[str]) -> bool:
+    """Whether one of these faults is the setting's, or of an item of it, or of a group that it is in.
+
+    Where something else broke the parser, a fault may be missing: then the value is of another kind.
+    """
+    kinds = (int, float) if FIELDS[path].kind is float else FIELDS[path].kind
+    is_of_kind = value is None or value is REMOVED or isinstance(value, kinds)
+    return not is_of_kind or any(path == at or path.startswith(f"{at}.") or at.startswith(f"{path}[") for at in faulty)
 
 
 def _member(members: Any, path: str) -> Any:
@@ -110,21 +116,11 @@ def _member(members: Any, path: str) -> Any:
     return members
 
 
-def _put(members: dict[str, Any], names: list[str], value: Any) -> None:
-    name, *below = names
-    if not below:
-        members[name] = value
-        return
-    if not isinstance(members.get(name), dict):
-        members[name] = {}
-    _put(members[name], below, value)
-
-
 def _remove(members: dict[str, Any], names: list[str]) -> None:
     """A group that becomes empty goes too, and so does what stands where a group should."""
     name, *below = names
-    if below and isinstance(members.get(name), dict):
-        _remove(members[name], below)
-        if members[name]:
+    if below and isinstance(group := members.get(name), dict):
+        _remove(group, below)
+        if any(member != {} for member in group.values()):
             return
     members.pop(name, None)

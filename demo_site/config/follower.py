@@ -2,14 +2,13 @@
 
 import logging
 import time
-import traceback
 from dataclasses import replace
 
 from .. import metrics
 from ..consul_agent.kv import Entry
 from ..document.parsing import WHOLE_DOCUMENT, DocumentInvalid, Fault
 from ..instance import transitions, worker_count
-from ..messages import Message, _, unforeseen
+from ..messages import Message, _, trace, unforeseen
 from . import probing
 from .live import Live
 from .revision import parsed
@@ -56,7 +55,7 @@ class Follower:
             rejected = Rejected.of(entry, [Fault(WHOLE_DOCUMENT, unforeseen(error))], transient=True)
             if rejected != self.live.status.rejected:
                 metrics.REJECTED.inc()
-                logger.error("Judging a document failed:\n%s", "".join(traceback.format_tb(error.__traceback__)))
+                logger.error("Judging a document failed:\n%s", trace(error))
             self.live.become(rejected.status)
 
     def _offer(self, entry: Entry) -> None:

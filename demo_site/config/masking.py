@@ -18,7 +18,7 @@ from ..messages import Message
 # Up to the last "@", as what parses URLs does: an unquoted one may stand in the password. And libpq's parameters.
 _URL_PASSWORD = re.compile(r"((?<=://)[^/?#\s:]*:)([^/?#\s]+)(?=@)")
 _URL_PARAMETER = re.compile(r"([?&][^=&#\s]*password=)([^&#\s]+)", re.IGNORECASE)
-_SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
+SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
 
 
 class Masker:
@@ -29,7 +29,7 @@ class Masker:
 
     def __init__(self, environment: Environment, *sources: Document | Mapping[str, Any] | None) -> None:
         found = [*_environment_secrets(environment), *(s for source in sources if source for s in _secrets(source))]
-        self._secrets = sorted({s for s in found if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
+        self._secrets = sorted({s for s in found if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""

@@ -1,11 +1,15 @@
 """What must hold before a valid document may rule, beyond its own text: each group's probe, as its model names it."""
 
 from importlib import import_module
+from typing import Any
 
-from ..document.fields import Group, groups
+from pydantic import SecretStr
+
+from ..document.fields import Group, groups, values
 from ..document.model import Document
 from ..document.parsing import Fault
 from ..messages import Message, unforeseen
+from .masking import SHORTEST_SECRET
 
 
 def faults(document: Document, in_force: Document | None = None) -> list[Fault]:
@@ -21,8 +25,20 @@ def faults(document: Document, in_force: Document | None = None) -> list[Fault]:
 
 def _faults(prefix: str, group: Group) -> list[Fault]:
     module, _dot, function = type(group).__probe__.rpartition(".")
-    try:  # imported now: redis-py takes 0.15 s
-        found: list[tuple[str, Message]] = getattr(import_module(module), function)(group)
+    try:
+        found = getattr(import_module(module), function)(group)  # now: redis-py takes 0.15 s to import
+        return [Fault((prefix + path).rstrip("."), _without_secrets(problem, group)) for path, problem in found]
     except Exception as error:
-        found = [("", unforeseen(error))]
-    return [Fault((prefix + path).rstrip("."), problem) for path, problem in found]
+        return [Fault(prefix.rstrip("."), unforeseen(error))]
+
+
+def _without_secrets(problem: Message, group: Group) -> Message:
+    """What a library says may repeat what the probe gave it: secrets of the group, it has no others."""
+    secrets = [value.get_secret_value() for value in values(group).values() if isinstance(value, SecretStr)]
+
+    def hide(value: Any) -> Any:
+        for secret in secrets if isinstance(value, str) else ():
+            value = value.replace(secret, "••••••••") if len(secret) >= SHORTEST_SECRET else value
+        return value
+
+    return problem.replaced(hide)

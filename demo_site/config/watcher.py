@@ -12,7 +12,7 @@ from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
-from ..messages import _
+from ..messages import _, trace
 from .follower import Follower
 
 # With Consul's jitter (a sixteenth) and the read time-out on top, a silent peer is noticed after the wait + 8 s; and an
@@ -84,6 +84,6 @@ def run(follower: Follower, open_client: OpenClient, key: str) -> None:
                 metrics.publish(follower.live)
                 time.sleep(pause)
         except Exception as error:
-            logger.exception("The watch of %s failed and starts again", key)
+            logger.error("The watch of %s failed and starts again:\n%s", key, trace(error))
             follower.fail(error)
             time.sleep(MOST_PAUSE_SECONDS)

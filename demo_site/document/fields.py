@@ -5,22 +5,23 @@ A member of a group is one line: its type with bounds, and a `Setting` beside it
     redis_port: Annotated[int, Field(ge=1, le=65535), Setting(_("Redis port"), feeds=LOCATION)]
 
 Types that work: str, int, float, bool, SecretStr, Literal of texts or of whole numbers, list[str]; each required, with
-a default, or with `| None`; and groups of them, required or with `| None = None`. Anything else, and a member without
-a `Setting`, raises `DeclarationError` when its class is made.
+a default, or with `| None = None`; and groups of them, required or with `| None = None`. Anything else, and a member
+without a `Setting`, raises `DeclarationError` when its class is made.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretStr
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from ..messages import Message
 
-_PLAIN = (str, int, float, bool)
-_TAKEN = ("comment", "step", "base_index", "base_shown", "save_id")  # the admin's form has fields of these names
+_KINDS: dict[Any, type] = {str: str, int: int, float: float, bool: bool, SecretStr: str}
+# The admin's form has fields of these names, and the first row of the effective configuration is "document".
+_TAKEN = ("comment", "step", "base_index", "base_shown", "save_id", "csrfmiddlewaretoken", "document")
 
 
 class DeclarationError(TypeError):
@@ -45,8 +46,9 @@ class SettingField:
     """One setting at its dotted path, as its declaration says.
 
     `kind` is str, int, float, bool or list (of texts); a `secret` is a text. `choices` are the values of a Literal.
-    `least` and `most` bound a number, both included, None where it is not bounded. `required`: every document has it.
-    `default` is what an absent one stands for; None in a group that is not there.
+    `least` and `most` bound a number, None where it is not bounded. `required`: every document has it. `optional_group`
+    is the prefix of the paths in the innermost group that may stay away with it, empty if there is none. `default` is
+    what an absent member stands for in a group that is there.
     """
 
     path: str
@@ -54,10 +56,11 @@ class SettingField:
     kind: type
     secret: bool
     required: bool
+    optional_group: str
     default: Any
-    choices: tuple[Any, ...] = ()
-    least: Any = None
-    most: Any = None
+    choices: tuple[Any, ...]
+    least: Any
+    most: Any
 
     @property
     def example(self) -> Any:
@@ -66,7 +69,7 @@ class SettingField:
             return self.declared.example
         if self.choices:
             return self.choices[0]
-        return self.kind(self.least or 0) if self.kind in (int, float) else self.kind()
+        return (self.least or 0) if self.kind in (int, float) else self.kind()
 
 
 class Group(BaseModel):
@@ -87,8 +90,11 @@ class Group(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_options: Any) -> None:
-        for _field in fields_of(cls):
-            pass  # raises where a member is not declared
+        try:
+            cls.model_validate(example(cls))
+        except ValidationError as error:
+            path = ".".join(map(str, error.errors()[0]["loc"]))
+            raise DeclarationError(f"{path}: a required setting needs an example: Setting(..., example=...)") from None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Without the members that are not known: one may be a misspelt secret."""
@@ -104,8 +110,17 @@ def groups(group: Group, prefix: str = "") -> Iterator[tuple[str, Group]]:
 
 
 def values(group: Group) -> dict[str, Any]:
-    """Each setting's value by path, the default where the member is absent. A secret is a `SecretStr`."""
-    return {field.path: _value_at(group, field) for field in fields_of(type(group))}
+    """Each setting's value by path: its default where it is absent, None in a group that is. Secrets as `SecretStr`."""
+    return {field.path: short(_value_at(group, field.path)) for field in fields_of(type(group))}
+
+
+def _value_at(group: Any, path: str) -> Any:
+    return reduce(lambda holder, name: getattr(holder, name, None), path.split("."), group)
+
+
+def short(value: Any) -> Any:
+    """A number as people write it: 5, where it is 5.0."""
+    return int(value) if isinstance(value, float) and repr(value).endswith(".0") else value
 
 
 def given(group: Group) -> frozenset[str]:
@@ -117,26 +132,10 @@ def given(group: Group) -> frozenset[str]:
     )
 
 
-def example(model: type[Group]) -> dict[str, Any]:
-    """The smallest document, to start from."""
-    found: dict[str, Any] = {}
-    for field in fields_of(model):
-        if field.required:
-            *parents, name = field.path.split(".")
-            holder = found
-            for parent in parents:
-                holder = holder.setdefault(parent, {})
-            holder[name] = field.example
-    return found
-
-
 def unknown(group: Group) -> dict[str, Any]:
     """The members that no declaration knows, by path, for example ``{"redis_config.redis_pasword": "..."}``."""
-    return {prefix + printable(name): value for prefix, holder in groups(group) for name, value in _extra(holder)}
-
-
-def _extra(group: Group) -> Iterable[tuple[str, Any]]:
-    return (group.model_extra or {}).items()
+    extra = [(prefix, holder.model_extra or {}) for prefix, holder in groups(group)]
+    return {prefix + printable(name): value for prefix, members in extra for name, value in members.items()}
 
 
 def printable(name: str) -> str:
@@ -145,110 +144,100 @@ def printable(name: str) -> str:
     return shown if len(shown) <= 100 else shown[:100] + "..."
 
 
-def fields_of(model: type[Group], prefix: str = "", required: bool = True) -> Iterator[SettingField]:
+def example(model: type[Group]) -> dict[str, Any]:
+    """The smallest document, to start from."""
+    found: dict[str, Any] = {}
+    for field in fields_of(model):
+        if field.required:
+            put(found, field.path, field.example)
+    complete(model, found)
+    return found
+
+
+def put(members: dict[str, Any], path: str, value: Any) -> None:
+    """Set a member of a JSON object, with the groups that it is in."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        if not isinstance(members.get(parent), dict):
+            members[parent] = {}
+        members = members[parent]
+    members[name] = value
+
+
+def complete(model: type[Group], members: dict[str, Any]) -> None:
+    """Put the required groups in that are not there: nobody edits a group, only what is in it."""
+    for name, info in model.model_fields.items():
+        if inner := _group(_unwrapped(info.annotation)[0]):
+            if info.is_required():
+                members.setdefault(name, {})
+            if isinstance(members.get(name), dict):
+                complete(inner, members[name])
+
+
+def fields_of(model: type[Group], prefix: str = "", optional_group: str = "") -> Iterator[SettingField]:
     """Every setting of a group and of the groups in it, in their order. Raises `DeclarationError`."""
     for name, info in model.model_fields.items():
-        path = prefix + name
-        if path in _TAKEN or "__" in name:
-            raise DeclarationError(f"{path}: the admin's form cannot have a field of this name. Call it something else")
-        declared = _unwrapped(info.annotation, info.metadata)
-        if isinstance(declared.type, type) and issubclass(declared.type, Group):
-            _require_absence(path, declared, info)
-            yield from fields_of(declared.type, f"{path}.", required and info.is_required())
+        path, is_required = prefix + name, info.is_required()
+        kind, nullable, beside = _unwrapped(info.annotation, info.metadata)
+        default = None if is_required else info.get_default(call_default_factory=True)
+        if path in _TAKEN or "__" in name or info.validation_alias:
+            raise DeclarationError(f"{path}: the site cannot use this name. Write another one: no `__` in it, no alias")
+        if nullable and (is_required or default is not None):
+            raise DeclarationError(f"{path}: what may be null is null where it is absent. Write `| None = None`")
+        if inner := _group(kind):
+            if not (nullable or is_required):
+                raise DeclarationError(f"{path}: a group that may be absent is written `{kind.__name__} | None = None`")
+            yield from fields_of(inner, f"{path}.", optional_group if is_required else f"{path}.")
         else:
-            yield _field(path, declared, info, required and info.is_required())
+            yield _field(path, kind, beside, is_required and not optional_group, optional_group, short(default))
 
 
-class _Declared(NamedTuple):
-    """A member's type without Annotated and None, and what stood beside it."""
-
-    type: Any
-    beside: list[Any]
-    nullable: bool
-
-
-def _unwrapped(annotation: Any, beside: list[Any]) -> _Declared:
+def _unwrapped(annotation: Any, beside: Iterable[Any] = ()) -> tuple[Any, bool, list[Any]]:
+    """A member's type without Annotated and None, whether it had None, and what stood beside it."""
     nullable = False
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation, *more = get_args(annotation)
+    while (origin := get_origin(annotation)) in (Annotated, Union, UnionType):
+        first, *more = [part for part in get_args(annotation) if part is not NoneType]
+        if origin is Annotated:
             beside = [*beside, *more]
-        elif get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation):
-            kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-            annotation, nullable = kinds[0] if len(kinds) == 1 else Union[tuple(kinds)], True  # noqa: UP007
-        else:
-            inner = [part for one in beside for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
-            return _Declared(annotation, inner, nullable)
+        elif more:
+            break  # a union of several types
+        annotation, nullable = first, nullable or origin is not Annotated
+    return annotation, nullable, [part for one in beside for part in getattr(one, "metadata", [one])]
 
 
-def _field(path: str, declared: _Declared, info: FieldInfo, required: bool) -> SettingField:
-    setting = next((one for one in declared.beside if isinstance(one, Setting)), None)
-    if setting is None:
+def _group(kind: Any) -> type[Group] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, Group) else None
+
+
+def _field(
+    path: str, annotation: Any, beside: list[Any], required: bool, optional_group: str, default: Any
+) -> SettingField:
+    declared = next((one for one in beside if isinstance(one, Setting)), None)
+    if declared is None:
         raise DeclarationError(
             f"{path}: the site does not know how to show it. Write "
             f'{path.rpartition(".")[2]}: Annotated[TYPE, Setting(_("its label"), feeds="what it feeds")]'
         )
-    choices = get_args(declared.type) if get_origin(declared.type) is Literal else ()
-    kind = _kind(declared.type, choices)
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    kind = _kind(annotation, choices)
     if kind is None:
         raise DeclarationError(
-            f"{path}: the site cannot show {declared.type}. Declare a str, int, float, bool, SecretStr, a Literal of "
-            "texts or of whole numbers, list[str], or a Group; each may have a default or be `| None`"
+            f"{path}: the site cannot show {annotation}. Declare a str, int, float, bool, SecretStr, a Literal of "
+            "texts or of whole numbers, list[str], or a Group; each may have a default or be `| None = None`"
         )
-    if info.is_required() and declared.nullable:
-        raise DeclarationError(f"{path}: what may be null may be absent as well. Give it a default: `= None`")
-    least, most = _bounds(declared.beside, kind)
-    return SettingField(
-        path=path,
-        declared=setting,
-        kind=kind,
-        secret=declared.type is SecretStr,
-        required=required,
-        default=None if info.is_required() else info.get_default(call_default_factory=True),
-        choices=choices,
-        least=least,
-        most=most,
-    )
+    found = ((name, getattr(one, name, None)) for one in beside for name in ("ge", "gt", "le", "lt"))
+    bounds = {name: bound for name, bound in found if bound is not None}
+    step = 1 if kind is int else 0  # an exclusive bound of a whole number is the next number inside
+    least = bounds.get("ge", bounds["gt"] + step if "gt" in bounds else None)
+    most = bounds.get("le", bounds["lt"] - step if "lt" in bounds else None)
+    is_secret = annotation is SecretStr
+    return SettingField(path, declared, kind, is_secret, required, optional_group, default, choices, least, most)
 
 
 def _kind(annotation: Any, choices: tuple[Any, ...]) -> type | None:
     if choices:
         kinds = {type(choice) for choice in choices}
-        return kinds.pop() if kinds in ({str}, {int}) else None
-    if annotation is SecretStr:
-        return str
+        return kinds.pop() if kinds in ({str}, {int}) and "" not in choices else None
     if get_origin(annotation) is list:
-        return list if _unwrapped(get_args(annotation)[0], [])[::2] == (str, False) else None
-    return annotation if annotation in _PLAIN else None
-
-
-def _bounds(beside: list[Any], kind: type) -> tuple[Any, Any]:
-    """Those of a number; an exclusive one of a whole number is the next number inside."""
-    step = 1 if kind is int else 0
-
-    def bound(inclusive: str, exclusive: str, inside: int) -> Any:
-        for one in beside:
-            if (value := getattr(one, inclusive, None)) is not None:
-                return value
-            if (value := getattr(one, exclusive, None)) is not None:
-                return value + inside
-        return None
-
-    return bound("ge", "gt", step), bound("le", "lt", -step)
-
-
-def _require_absence(path: str, declared: _Declared, info: FieldInfo) -> None:
-    """A group that is not required may stay away, and as nothing else than None: its members have the defaults."""
-    default = None if info.is_required() else info.get_default(call_default_factory=True)
-    if declared.nullable == info.is_required() or default is not None:
-        name = declared.type.__name__
-        raise DeclarationError(f"{path}: a group that may stay away is declared `{name} | None = None`")
-
-
-def _value_at(group: Group, field: SettingField) -> Any:
-    value: Any = group
-    for name in field.path.split("."):
-        if value is None:
-            return field.default
-        value = getattr(value, name)
-    return value
+        return list if _unwrapped(*get_args(annotation))[:2] == (str, False) else None
+    return _KINDS.get(annotation)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..messages import Message, _, joined, unforeseen
-from .fields import printable
+from .fields import printable, short
 from .model import Document
 
 # Consul refuses a larger KV value: https://developer.hashicorp.com/consul/api-docs/kv#create-update-key
@@ -181,11 +181,12 @@ _PROBLEMS = {
 def _problem(detail: ErrorDetails) -> Message:
     """What is wrong in our own words; for a validator's own error in that one's."""
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "value_error":
-        return Message.of(context["error"].args[0])
+    if error := context.get("error"):  # raised by a validator: whatever is no message of ours may contain the value
+        reason = error.args[0] if error.args else None
+        return reason if isinstance(reason, Message) else unforeseen(error)
     if kind in ("too_short", "too_long") and context["field_type"] != "List":  # a secret's text
         kind = f"string_{kind}"
-    if kind not in _PROBLEMS:
+    template = _PROBLEMS.get(kind)
+    if template is None:
         return _("is not valid: %(reason)s", reason=detail["msg"])
-    names = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
-    return Message(_PROBLEMS[kind], **names) if names else _PROBLEMS[kind]
+    return Message(template, **{name: short(value) for name, value in context.items() if f"%({name})s" in template})

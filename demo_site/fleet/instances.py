@@ -4,11 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from ..config.revision import timestamp
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client
 from ..messages import Message, _
 from .publisher import GONE_SECONDS
-from .worker import Worker, parsed, prefix, timestamp
+from .worker import Worker, parsed, prefix
 
 # What Consul says of a check, from good to bad.
 PASSING, WARNING, CRITICAL = _("passing"), _("warning"), _("critical")

@@ -6,12 +6,13 @@ import threading
 from datetime import UTC, datetime
 
 from ..config.live import Live
+from ..config.revision import timestamp
 from ..instance import worker_count
 from ..messages import Message, _
 from ..registration import membership
 from ..registration.definition import DefinitionInvalid, instance_id
 from .publisher import Publisher
-from .worker import Worker, key, timestamp
+from .worker import Worker, key
 
 _publisher: Publisher | None = None
 _off = _("this process serves no requests")

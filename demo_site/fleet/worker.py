@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from ..messages import Message, _
@@ -100,8 +99,3 @@ def _reason(members: dict[str, Any]) -> str | None:
     except (ValueError, KeyError):
         return text
     return message if message[:_LONGEST_REASON] == text else text
-
-
-def timestamp(moment: datetime) -> str:
-    """The moment in ISO 8601, UTC, with milliseconds: texts of this form sort as the moments do."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

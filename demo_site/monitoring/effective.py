@@ -21,14 +21,7 @@ from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, addres
 _STARTED_AT = datetime.now(UTC)
 _DEFAULT, _ENVIRONMENT = _("default"), _("environment")
 _BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT")
-_KINDS = {
-    str: _("text"),
-    bool: _("true or false"),
-    int: _("a number"),
-    float: _("a number"),
-    list: _("a list"),
-    type(None): Message("null"),
-}
+_KINDS = {str: _("text"), bool: _("true or false"), int: _("a number"), float: _("a number"), list: _("a list")}
 
 
 @dataclass(frozen=True)
@@ -91,9 +84,9 @@ def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:
         yield Row(path, shown, origin, loaded_at, FIELDS[path].declared.feeds, secret=is_masked)
     for path, value in unknown(document).items():
         # Whatever an unknown member holds may be a misspelt secret: its kind is shown, never its value.
-        kind = _KINDS.get(type(value), _("an object"))
+        kind = Message("null") if value is None else _KINDS.get(type(value), _("an object"))
         feeds = _("nothing: not a member this version knows")
-        yield Row(path, _("ignored: %(kind)s", kind=kind), revision.origin, loaded_at, feeds)
+        yield Row(masker.clean(path), _("ignored: %(kind)s", kind=kind), revision.origin, loaded_at, feeds)
 
 
 def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:

@@ -21,6 +21,8 @@ def words(value: Any) -> Any:
 @register.filter
 def plain(value: Any) -> str:
     """A setting's value as text: true or false as JSON has them, a list as lines; a message as `words` has it."""
+    if value in ("", []):
+        return gettext("(empty)")
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
