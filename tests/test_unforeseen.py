@@ -2,6 +2,7 @@
 
 import re
 import threading
+from types import SimpleNamespace
 from typing import Annotated
 
 import pytest
@@ -104,15 +105,17 @@ def test_an_exception_in_the_watch_is_shown_as_stale_and_got_over(
     live, broken = following.live, threading.Event()
     opened = []
 
-    def open_client(on_answer):
+    start = live.start
+
+    def open_client(timeouts, on_answer):
         opened.append(on_answer)
         if broken.is_set():
             fail()
-        return live.start.open_client(on_answer=on_answer)
+        return start.open_client(timeouts, on_answer=on_answer)
 
     broken.set()
-    arguments = (following.follower, open_client, config_key)
-    threading.Thread(target=watcher.run, args=arguments, daemon=True).start()
+    live.start = SimpleNamespace(open_client=open_client, key=config_key)
+    threading.Thread(target=watcher.run, args=(following.follower,), daemon=True).start()
     wait_until(lambda: live.status.state == "stale", message="the fault to show")
     assert "the watch failed: an unexpected KeyError at watcher.py:" in live.status.explanation
     count = len(opened)

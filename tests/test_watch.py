@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -625,10 +626,11 @@ def test_fault_of_our_own_does_not_end_the_watch(follow, monkeypatch, caplog):
     monkeypatch.setattr(watcher, "MOST_PAUSE_SECONDS", 0.01)
     calls = []
 
-    def open_client(_on_answer):
+    def open_client(*_arguments, **_options):
         calls.append(time.monotonic())
         raise LookupError("of our own")
 
-    threading.Thread(target=watcher.run, args=(following.follower, open_client, "key"), daemon=True).start()
+    following.live.start = SimpleNamespace(open_client=open_client, key="key")
+    threading.Thread(target=watcher.run, args=(following.follower,), daemon=True).start()
     wait_until(lambda: len(calls) > 3, 10, "the watch to start again")
     assert "starts again" in caplog.text

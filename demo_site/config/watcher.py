@@ -6,7 +6,7 @@ https://developer.hashicorp.com/consul/api-docs/features/blocking
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from .. import metrics
 from ..consul_agent import kv
@@ -23,13 +23,10 @@ TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 REJECTED_WAIT_SECONDS = 15
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 5.0
 
-# Opens a client that calls what it is given when an answer has come and is not read yet.
-OpenClient = Callable[[Callable[[], None]], Client]
-
 logger = logging.getLogger(__name__)
 
 
-def watch(follower: Follower, open_client: OpenClient, key: str, wait: int = WAIT_SECONDS) -> Iterator[float]:
+def watch(follower: Follower, timeouts: Timeouts = TIMEOUTS, wait: int = WAIT_SECONDS) -> Iterator[float]:
     """Each step asks Consul once, does what follows from the answer, and yields the seconds to pause. Never ends.
 
     The first step asks without waiting. After any error, and after an index that went back, the next one does too, on
@@ -38,9 +35,9 @@ def watch(follower: Follower, open_client: OpenClient, key: str, wait: int = WAI
     """
     failures = 0
     while True:
-        client = open_client(follower.expect_answer)
+        client = follower.live.start.open_client(timeouts, on_answer=follower.expect_answer)
         try:
-            for pause in _follow(follower, client, key, wait):
+            for pause in _follow(follower, client, wait):
                 # The first success after a failure pauses too: a Consul may fail every other time.
                 yield max(pause, LEAST_PAUSE_SECONDS if failures else 0.0)
                 failures = 0
@@ -55,9 +52,9 @@ def watch(follower: Follower, open_client: OpenClient, key: str, wait: int = WAI
         yield random.uniform(longest / 2, longest)  # noqa: S311 (jitter, no secret)
 
 
-def _follow(follower: Follower, client: Client, key: str, wait: int) -> Iterator[float]:
+def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:
     """One step for each answer, until there is an error or an index that goes back: a restored or emptied store."""
-    index = 0
+    index, key = 0, follower.live.start.key
     while True:
         asked_at = time.monotonic()
         patience = min(wait, REJECTED_WAIT_SECONDS) if follower.live.status.rejected else wait
@@ -76,14 +73,14 @@ def _follow(follower: Follower, client: Client, key: str, wait: int) -> Iterator
         index = max(found, 1)
 
 
-def run(follower: Follower, open_client: OpenClient, key: str) -> None:
+def run(follower: Follower) -> None:
     """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
     while True:
         try:
-            for pause in watch(follower, open_client, key):
+            for pause in watch(follower):
                 metrics.publish(follower.live)
                 time.sleep(pause)
         except Exception as error:
-            logger.error("The watch of %s failed and starts again:\n%s", key, trace(error))
+            logger.error("The watch failed and starts again:\n%s", trace(error))
             follower.fail(error)
             time.sleep(MOST_PAUSE_SECONDS)

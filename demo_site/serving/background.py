@@ -17,7 +17,5 @@ def start() -> None:
     live.serve()
     metrics.publish(live)
     if live.in_force.revision.kind != "file":
-        follower, start = Follower(live), live.start
-        arguments = (follower, lambda on_answer: start.open_client(watcher.TIMEOUTS, on_answer=on_answer), start.key)
-        threading.Thread(target=watcher.run, args=arguments, name="configuration-watch", daemon=True).start()
+        threading.Thread(target=watcher.run, args=(Follower(live),), name="configuration-watch", daemon=True).start()
     this_worker.publish(live)

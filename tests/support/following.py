@@ -1,7 +1,6 @@
 """The watch in the test's own process, to be stepped with `next()`: short time-outs, and every step timed."""
 
 import time
-from functools import partial
 
 from demo_site.config.follower import Follower
 from demo_site.config.live import Live
@@ -27,8 +26,7 @@ class Following:
         variables = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": key, **variables}
         self.live = Live(start_from(variables))
         self.follower = Follower(self.live)
-        open_client = partial(self.live.start.open_client, QUICK)
-        self._steps = watch(self.follower, lambda on_answer: open_client(on_answer=on_answer), key, wait)
+        self._steps = watch(self.follower, QUICK, wait)
         self.pause = self.seconds = None
 
     def step(self, times=1):
