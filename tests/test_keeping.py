@@ -410,7 +410,7 @@ def test_unix_socket_is_no_address(new_member, tmp_path):
 def test_interval_that_would_make_the_keeper_spin_ends_the_start(new_member):
     ended = new_member(SERVICE_CHECK_INTERVAL="1ms").failing_gunicorn()
     assert ended.status == os.EX_CONFIG
-    assert "interval: must be at least 1s" in ended.stderr
+    assert "interval: must be a duration of at least 1s" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -60,5 +60,5 @@ def _describe(live: Live, instance: str, started_at: str) -> Worker:
         reason=status.reason,
         workers=worker_count.workers(),
         seen_at=timestamp(datetime.now(UTC)),
-        registers=membership.is_kept(),
+        registers=membership.current is not None,
     )

@@ -1,11 +1,11 @@
-"""A word from one process to all of its children: set once, seen by each, and whoever waits for it wakes."""
+"""An event that a process sets once for all of its children, and that wakes those that wait for it."""
 
 import os
 import select
 
 
 class Latch:
-    """To be made before the fork. It is a pipe with a byte in it that nobody reads, so it stays set for everyone."""
+    """Create it before the fork. It is a pipe: nobody reads its byte, so it stays set for all processes."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -16,7 +16,7 @@ class Latch:
         os.write(self._write, b"!")
 
     def wait(self, seconds: float) -> bool:
-        """Whether it is set; waits for that, for so long at most."""
+        """Wait up to `seconds` for it to be set; whether it is."""
         return bool(select.select([self._read], [], [], seconds)[0])
 
     @property

@@ -1,4 +1,4 @@
-"""Where gunicorn listens, as its master knows it and its workers inherit it: the default of address and port."""
+"""Where gunicorn listens: the default of the registered address and port."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Bound(NamedTuple):
 
     @property
     def local_url(self) -> str:
-        """Where a process of this machine reaches the instance."""
+        """The URL at which a process of this machine reaches the instance."""
         loopback = "::1" if ":" in self.address else "127.0.0.1"
         address = loopback if self.is_wildcard else self.address
         return f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
@@ -32,11 +32,10 @@ runserver_port: int | None = None  # it does not show its socket
 
 
 def remember(listeners: Iterable[Any]) -> None:
-    """Keep the first TCP address of gunicorn's listening sockets."""
+    """Store the first TCP address of gunicorn's listening sockets."""
     global _bound
     names = [listener.getsockname() for listener in listeners]
-    tcp = [Bound(name[0], name[1]) for name in names if isinstance(name, tuple)]
-    _bound = tcp[0] if tcp else None
+    _bound = next((Bound(name[0], name[1]) for name in names if isinstance(name, tuple)), None)
 
 
 def bound() -> Bound | None:

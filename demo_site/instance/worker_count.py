@@ -1,4 +1,4 @@
-"""How many workers this instance should have: gunicorn's master knows, its workers inherit the memory it is kept in."""
+"""How many workers this instance should have: gunicorn's master writes it to memory that its workers share."""
 
 import struct
 
@@ -9,11 +9,11 @@ _memory = SharedMemory(_NUMBER.size)
 
 
 def remember(workers: int) -> None:
-    """Tell every worker of this instance, those that run already included: TTIN and TTOU change the number."""
+    """Store the number for all workers, also for those that already run: TTIN and TTOU change it."""
     _memory.data[:] = _NUMBER.pack(workers)
 
 
 def workers() -> int:
-    """The number; 1 outside gunicorn."""
+    """The number of workers; 1 outside gunicorn."""
     number: int = _NUMBER.unpack(_memory.data[:])[0]
     return number or 1

@@ -1,1 +1,1 @@
-"""The site's entry in Consul: its definition, registering it, keeping it, removing it."""
+"""The site's registration in Consul: its definition, and how it is made, kept up and ended."""

@@ -1,4 +1,4 @@
-"""The address at which others reach an instance that listens on every address of its machine."""
+"""The address at which others reach an instance that listens on all addresses of its machine."""
 
 import ipaddress
 import socket
@@ -9,28 +9,24 @@ from ..consul_agent.errors import Denied, Unreachable
 from ..instance.listeners import Bound
 from ..messages import _
 
-_ROUTED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # for documentation: nobody is there
+_DEFAULT_ROUTED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # reserved for documentation
 _ANY_PORT = 9
 
 
 def reachable_address(client: Client, where: Bound) -> str:
-    """The address at which others reach an instance that listens on all: the one that the local agent advertises.
+    """The address that the local agent advertises, or the source address of a route.
 
-    An agent on another machine, or one that refuses to tell, leaves the address of the route to it, or of the
-    default route. Raises `ConsulError` when the agent cannot be asked, or there is no route.
+    The route is the one to an agent on another machine, or the default route if the token lacks the right to ask a
+    local agent. Raises `ConsulError` when the agent does not answer, or there is no route.
     """
     agent = client.address
-    if _is_loopback(agent.host):
-        try:
-            return services.advertised_address(client)
-        except Denied:
-            family = socket.AF_INET6 if ":" in where.address else socket.AF_INET
-            found = _source_address(_ROUTED[family], _ANY_PORT)
-    else:
-        found = _source_address(agent.host, agent.port)
-    if found is None:
-        raise Unreachable(_("This instance listens on every address and has no route. Set SERVICE_ADDRESS."))
-    return found
+    if not _is_loopback(agent.host):
+        return _source_address(agent.host, agent.port)
+    try:
+        return services.advertised_address(client)
+    except Denied:
+        family = socket.AF_INET6 if ":" in where.address else socket.AF_INET
+        return _source_address(_DEFAULT_ROUTED[family], _ANY_PORT)
 
 
 def _is_loopback(host: str) -> bool:
@@ -40,12 +36,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _source_address(host: str, port: int) -> str | None:
-    """The address that this machine would send from. Connecting a UDP socket chooses it and sends nothing."""
+def _source_address(host: str, port: int) -> str:
+    """The address that this machine would send from. Connecting a UDP socket selects it and sends nothing."""
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family, *_rest, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(place)
             return str(probe.getsockname()[0])
     except OSError:
-        return None
+        message = _("This instance listens on every address and has no route. Set SERVICE_ADDRESS.")
+        raise Unreachable(message) from None

@@ -1,10 +1,10 @@
-"""The service definition: what is registered, validated as a whole before anything is sent."""
+"""The service definition: what the site registers, validated as a whole before it is sent."""
 
 import ipaddress
 import platform
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,14 +18,14 @@ from ..instance import listeners
 from ..instance.listeners import Bound, bound
 from ..messages import Message, _, joined
 
-LEAST_INTERVAL_SECONDS = 1  # the keeper looks twice in an interval
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ID = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}"
 
 
 class DefinitionInvalid(ValueError):
-    """The service cannot be registered like this; `faults` lists every reason."""
+    """The definition is invalid; `faults` lists every reason."""
 
     def __init__(self, faults: list[Message]) -> None:
         self.faults = tuple(faults)
@@ -35,13 +35,13 @@ class DefinitionInvalid(ValueError):
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """One instance of the service. Durations are Consul's (Go's): "10s", "1m30s"."""
+    """One instance of the service. Durations are in Go's format: "10s", "1m30s"."""
 
     name: str
     id: str
     address: str
     port: int
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     check: str = "http"
     check_url: str = ""
@@ -51,30 +51,30 @@ class ServiceDefinition:
 
     @property
     def base_url(self) -> str:
-        """Where this instance answers."""
+        """The URL at which others reach this instance."""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.port}"
 
     @property
     def ready_check_id(self) -> str:
-        """The id of the check that decides whether the instance gets traffic."""
+        """The id of the readiness check, which decides whether the instance gets traffic."""
         return f"service:{self.id}:ready"
 
     @property
     def live_check_id(self) -> str:
-        """The id of the check that deregisters an instance which never comes back."""
+        """The id of the liveness check, which deregisters an instance that never comes back."""
         return f"service:{self.id}:live"
 
     @property
     def ready_url(self) -> str:
-        """What the readiness check asks."""
+        """The URL of the readiness check."""
         return self.check_url or f"{self.base_url}/readyz"
 
     def payload(self, status: str = "critical") -> dict[str, Any]:
-        """The form of https://developer.hashicorp.com/consul/api-docs/agent/service#register-service.
+        """The body of https://developer.hashicorp.com/consul/api-docs/agent/service#register-service.
 
-        `status` (passing, critical) is what the readiness check says until it first runs. The agent tells nobody how a
-        check is done, so its notes say it, to people and to whoever compares.
+        `status` is that of the readiness check until it first runs. The agent does not report how a check is done, so
+        its notes do, for people and for the comparison with the desired definition.
         """
         ready = {"CheckID": self.ready_check_id, "Name": "ready (/readyz)", "Status": status}
         live = {"CheckID": self.live_check_id, "Name": "alive (/livez)", "Status": "passing"}
@@ -101,7 +101,7 @@ class ServiceDefinition:
         return f"GET {url} every {self.interval}, answered within {self.timeout}"
 
     def _probe(self, url: str) -> dict[str, str]:
-        if self.check == "ttl":  # as an HTTP check does, it tells within two intervals that the instance is dead
+        if self.check == "ttl":  # like an HTTP check, it notices a dead instance within two intervals
             return {"TTL": f"{2 * seconds(self.interval):g}s"}
         return {"HTTP": url, "Interval": self.interval, "Timeout": self.timeout}
 
@@ -109,19 +109,21 @@ class ServiceDefinition:
 def define(environment: Environment, **options: Any) -> ServiceDefinition:
     """The definition from the SERVICE_ variables, each overridden by an option that is neither None nor empty.
 
-    Where neither says an address or a port, it is where gunicorn listens. Raises `DefinitionInvalid` with every fault.
+    The default of address and port is where gunicorn listens. Raises `DefinitionInvalid` with every fault.
     """
     given = {name: value for name, value in options.items() if value not in (None, "", [], {})}
     listens = bound() or Bound(DEFAULT_ADDRESS, DEFAULT_PORT)
+    address = DEFAULT_ADDRESS if listens.is_wildcard else listens.address  # a placeholder where the address is open
+    versions = {"version": __version__, "python": platform.python_version(), "django": django.get_version()}
     name = given.pop("name", environment["SERVICE_NAME"])
     port = given.pop("port", environment["SERVICE_PORT"] or listens.port)
     definition = ServiceDefinition(
         name=name,
         id=given.pop("id", environment["SERVICE_ID"] or f"{name}-{socket.gethostname()}-{port}"),
-        address=given.pop("address", environment["SERVICE_ADDRESS"] or listens.address),
+        address=given.pop("address", environment["SERVICE_ADDRESS"] or address),
         port=port,
-        tags=tuple(given.pop("tags", environment["SERVICE_TAGS"])),
-        meta=versions() | given.pop("meta", {}),
+        tags=given.pop("tags", environment["SERVICE_TAGS"]),
+        meta=versions | given.pop("meta", {}),
         check=given.pop("check", environment["SERVICE_CHECK"]),
         interval=given.pop("interval", environment["SERVICE_CHECK_INTERVAL"]),
         **given,
@@ -141,88 +143,55 @@ def instance_id(environment: Environment) -> str:
 
 
 def address_is_open(environment: Environment) -> bool:
-    """Whether the address is the local agent's to tell: gunicorn listens on all, and no variable names one."""
+    """Whether the agent has to supply the address: gunicorn listens on every address, and no variable names one."""
     where = bound()
     return where is not None and where.is_wildcard and not environment["SERVICE_ADDRESS"]
 
 
-def versions() -> dict[str, str]:
-    """The meta of every registration. Nothing in it changes while the site runs: each change would be a write."""
-    return {"version": __version__, "python": platform.python_version(), "django": django.get_version()}
-
-
-def _faults(definition: ServiceDefinition) -> Iterator[Message]:
-    checks: tuple[tuple[str, Any, Callable[[Any], Message | None]], ...] = (
-        ("name", definition.name, _name_problem),
-        ("id", definition.id, _id_problem),
-        ("address", definition.address, _address_problem),
-        ("port", definition.port, _port_problem),
-        *(("tag", tag, _tag_problem) for tag in definition.tags),
-        *((f"meta {key[:128]!r}", (key, value), _meta_problem) for key, value in definition.meta.items()),
-        ("check", definition.check, _check_problem),
-        ("check-url", definition.check_url, _url_problem),
-        ("interval", definition.interval, lambda text: _duration_problem(text, LEAST_INTERVAL_SECONDS)),
-        ("timeout", definition.timeout, _duration_problem),
-        ("deregister-after", definition.deregister_after, _duration_problem),
+def _faults(service: ServiceDefinition) -> Iterator[Message]:
+    duration = _("must be a duration, such as 500ms, 10s or 1m30s")
+    meta = _("must be letters, digits, - and _, with a value of at most 512 characters")
+    rules = (
+        ("name", re.fullmatch(_LABEL, service.name), _("must be a DNS label (RFC 1123: letters, digits, -)")),
+        ("id", re.fullmatch(_ID, service.id), _("must be one path segment (letters, digits and . _ : -)")),
+        ("address", _is_address(service.address), _("must be a host name, or an IP address that is no wildcard")),
+        ("port", 1 <= service.port <= 65535, _("must be 1 to 65535")),
+        *(("tag", 0 < len(tag) <= 255 and tag.isprintable(), _("must be printable")) for tag in service.tags),
+        *((f"meta {key[:128]!r}", _is_meta(key, value), meta) for key, value in service.meta.items()),
+        ("check", service.check in ("http", "ttl"), _("must be http or ttl")),
+        ("check-url", not service.check_url or _is_url(service.check_url), _("must be an http URL")),
+        ("interval", _seconds(service.interval) >= 1, _("must be a duration of at least 1s, such as 10s or 1m30s")),
+        ("timeout", _seconds(service.timeout) > 0, duration),
+        ("deregister-after", _seconds(service.deregister_after) > 0, duration),
     )
-    for what, value, check in checks:
-        if problem := check(value):
-            yield _("%(what)s: %(problem)s", what=what, problem=problem)
+    for what, holds, rule in rules:
+        if not holds:
+            yield _("%(what)s: %(problem)s", what=what, problem=rule)
 
 
-def _name_problem(name: str) -> Message | None:
-    return None if re.fullmatch(_LABEL, name) else _("must be a DNS label (RFC 1123: letters, digits, -)")
-
-
-def _id_problem(service_id: str) -> Message | None:
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}", service_id):
-        return None
-    return _("must be one path segment of plain text (letters, digits and . _ : -)")
-
-
-def _address_problem(address: str) -> Message | None:
+def _is_address(text: str) -> bool:
     try:
-        wildcard = ipaddress.ip_address(address).is_unspecified
-        return _("must be one that others can reach, not a wildcard") if wildcard else None
+        return not ipaddress.ip_address(text).is_unspecified
     except ValueError:
-        host = re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", address) and len(address) <= 253
-        return None if host else _("must be an IP address or a host name")
+        return bool(re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", text)) and len(text) <= 253
 
 
-def _port_problem(port: int) -> Message | None:
-    return None if 1 <= port <= 65535 else _("must be 1 to 65535")
-
-
-def _tag_problem(tag: str) -> Message | None:
-    return None if tag and tag.isprintable() and len(tag) <= 255 else _("must be printable")
-
-
-def _meta_problem(pair: tuple[str, str]) -> Message | None:
+def _is_meta(key: str, value: str) -> bool:
     """https://developer.hashicorp.com/consul/docs/services/configuration/services-configuration-reference#meta"""
-    key, value = pair
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key) and len(value) <= 512 and value.isprintable():
-        return None
-    return _("must be letters, digits, - and _, with a value of at most 512 characters")
+    return bool(re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key)) and len(value) <= 512 and value.isprintable()
 
 
-def _check_problem(check: str) -> Message | None:
-    return None if check in ("http", "ttl") else _("must be http or ttl")
-
-
-def _url_problem(text: str) -> Message | None:
+def _is_url(text: str) -> bool:
     try:
         url = urlsplit(text)
-        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and text.isprintable()
     except ValueError:
-        good = False
-    return None if good or not text else _("must be an http URL")
+        return False
 
 
-def _duration_problem(text: str, least: float = 0) -> Message | None:
+def _seconds(text: str) -> float:
+    """The duration in seconds; 0 for text that is none."""
     try:
-        length = seconds(text)
-    except ValueError as error:
-        return Message.of(error.args[0])
-    if length < least:
-        return _("must be at least %(least)s", least=f"{least:g}s")
-    return None if length else _("must be more than zero")
+        return seconds(text)
+    except ValueError:
+        return 0.0

@@ -1,8 +1,9 @@
-"""The registration of an instance under gunicorn: kept by one of its workers, and ended before the instance stops.
+"""The registration of an instance under gunicorn: one worker keeps it up, and it ends before the instance stops.
 
-docs/decisions/leaving.md says why it is done like this. gunicorn.conf.py calls the functions.
+docs/decisions/leaving.md gives the reasons. gunicorn.conf.py calls `prepare` and the methods of `current`.
 """
 
+import functools
 import logging
 import os
 import signal
@@ -20,19 +21,19 @@ from ..instance import listeners, memory
 from ..instance.latch import Latch
 from ..messages import _
 from .address import reachable_address
-from .definition import DEFAULT_ADDRESS, DefinitionInvalid, ServiceDefinition, address_is_open, define
+from .definition import DefinitionInvalid, address_is_open, define
 from .keep import Keeper
 
-ELECTION_SECONDS = 0.7  # between two attempts of a worker to become the one who keeps
-_QUICK = Timeouts(connect=0.5, read=1.0)  # at the very end nobody waits for a Consul that hangs
-# Offsets in the memory: the keeper's lock and, in that byte, whether the entry was taken out; a new master's pid.
+ELECTION_SECONDS = 0.7  # between two attempts of a worker to become the keeper
+_QUICK = Timeouts(connect=0.5, read=1.0)  # for an exit, which a hanging Consul must not delay
+# Offsets in the memory: the keeper's lock and, in that byte, whether it has deregistered; a new master's pid.
 _KEEPER, _SUCCESSOR = 0, 8
 
 logger = logging.getLogger(__name__)
 
 
 class Membership:
-    """What master and workers share to be one member of the service. Made in the master, before any fork."""
+    """The state that master and workers share for one registration. Create it in the master, before any fork."""
 
     def __init__(self, drain_seconds: float, predecessor: int) -> None:
         self._master_pid = os.getpid()
@@ -41,10 +42,10 @@ class Membership:
         self._memory = memory.SharedMemory(16)
         self._leaving = Latch()
 
-    # In the master, which stays without threads: a thread would not survive its forks.
+    # In the master, which has no threads: they would not survive its forks.
 
     def leave_before_stopping(self) -> None:
-        """Put the drain time before what SIGTERM does: out of the catalog first, then gunicorn's own way to stop."""
+        """On SIGTERM, leave the catalog and let the drain time pass before gunicorn's own handler runs."""
         stop: Any = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGALRM, lambda _number, frame: stop(signal.SIGTERM, frame))
 
@@ -59,25 +60,25 @@ class Membership:
 
         signal.signal(signal.SIGTERM, leave)
 
-    def leave_at_last(self) -> None:
-        """After the workers: whatever ended them, the entry goes, unless it is gone or another master's."""
+    def deregister(self) -> None:
+        """Deregister when the workers have ended, unless the keeper has done so or another master needs the entry."""
         if not self._memory.data[_KEEPER] and not self._is_one_of_two():
             client = settings.CONFIGURATION.start.open_client(_QUICK)
             try:
-                services.deregister(client, _definition().id)
+                services.deregister(client, define(settings.ENVIRONMENT).id)
             except (ConsulError, DefinitionInvalid) as error:
                 logger.warning("The entry in Consul may stay: %s", error)
             finally:
                 client.close()
 
     def hand_over(self) -> None:
-        """This process, a fork of the master, becomes the master of a new version at the same address (SIGUSR2)."""
+        """Mark this process, a fork of the master, as the master of a new version at the same address (SIGUSR2)."""
         self._memory.data[_SUCCESSOR:] = os.getpid().to_bytes(8, "big")
 
     def _is_one_of_two(self) -> bool:
-        """Whether another master serves at the same address under the same entry: the upgrade is not over.
+        """Whether another master serves at the same address under the same entry: an upgrade is in progress.
 
-        The old one's death makes the new one another's child; gunicorn goes by the same sign.
+        When the old master dies, the new one gets another parent; gunicorn uses the same sign.
         """
         return self._has_successor() or (self._predecessor != 0 and os.getppid() == self._predecessor)
 
@@ -88,11 +89,11 @@ class Membership:
     # In each worker.
 
     def start_keeper(self) -> None:
-        """Start the thread that keeps the registration while no other worker does."""
-        threading.Thread(target=self._keep_for_ever, name="registration", daemon=True).start()
+        """Start the thread that takes part in the leader election and keeps the registration as its leader."""
+        threading.Thread(target=self._run, name="registration", daemon=True).start()
 
-    def _keep_for_ever(self) -> None:
-        """Not even a fault of our own ends it."""
+    def _run(self) -> None:
+        """Start again after any exception, even one of a bug."""
         while True:
             try:
                 while not self._memory.try_lock(_KEEPER):  # the kernel releases it when its holder dies
@@ -116,64 +117,31 @@ class Membership:
 
 
 def _keeper() -> Keeper:
-    start, where = settings.CONFIGURATION.start, listeners.bound()
-    client = start.open_client()
-    if where and address_is_open(start.environment):
-        return Keeper(client, _definition(), where.local_url, lambda client: reachable_address(client, where))
-    return Keeper(client, _definition(), where.local_url if where else "")
+    environment, where = settings.ENVIRONMENT, listeners.bound()
+    find_address = functools.partial(reachable_address, where=where) if where and address_is_open(environment) else None
+    client = settings.CONFIGURATION.start.open_client()
+    return Keeper(client, define(environment), where.local_url if where else "", find_address)
 
 
-def _definition() -> ServiceDefinition:
-    """The definition; one whose address the agent has yet to tell holds another in its place."""
-    environment = settings.ENVIRONMENT
-    return define(environment, address=DEFAULT_ADDRESS if address_is_open(environment) else None)
-
-
-def _require_place(is_known: bool) -> None:
-    """Without a TCP socket there is no default for where others reach the instance."""
-    environment = settings.ENVIRONMENT
-    if not is_known and not (environment["SERVICE_ADDRESS"] and environment["SERVICE_PORT"]):
-        raise DefinitionInvalid([_("address: gunicorn listens on no TCP port; set SERVICE_ADDRESS and SERVICE_PORT")])
-
-
-_membership: Membership | None = None
+current: Membership | None = None  # None where this instance does not register itself
 
 
 def prepare(master: Any) -> None:
-    """For `when_ready`: with CONSUL_REGISTER, be ready to join and to leave. A wrong definition ends the start."""
-    global _membership
-    if not settings.ENVIRONMENT["CONSUL_REGISTER"]:
+    """With CONSUL_REGISTER, prepare to register and to leave. An invalid definition ends the start."""
+    global current
+    environment = settings.ENVIRONMENT
+    if not environment["CONSUL_REGISTER"]:
         master.log.info("CONSUL_REGISTER is off: gunicorn does not register this instance with Consul")
         return
     listeners.remember(master.LISTENERS)
+    is_named = environment["SERVICE_ADDRESS"] and environment["SERVICE_PORT"]
     try:
-        _require_place(is_known=listeners.bound() is not None or not master.LISTENERS)
-        _definition()
+        if master.LISTENERS and not listeners.bound() and not is_named:
+            problem = _("address: gunicorn listens on no TCP port; set SERVICE_ADDRESS and SERVICE_PORT")
+            raise DefinitionInvalid([problem])
+        define(environment)
     except DefinitionInvalid as error:
         sys.stderr.write(f"The service cannot be registered like this (CONSUL_REGISTER is on):\n{error}\n")
         sys.exit(os.EX_CONFIG)
-    _membership = Membership(settings.ENVIRONMENT["SERVICE_DRAIN_SECONDS"], predecessor=master.master_pid)
-    _membership.leave_before_stopping()
-
-
-def is_kept() -> bool:
-    """Whether this instance keeps itself registered."""
-    return _membership is not None
-
-
-def start_keeper() -> None:
-    """For `post_worker_init`."""
-    if _membership:
-        _membership.start_keeper()
-
-
-def hand_over() -> None:
-    """For `pre_exec`."""
-    if _membership:
-        _membership.hand_over()
-
-
-def leave_at_last() -> None:
-    """For `on_exit`."""
-    if _membership:
-        _membership.leave_at_last()
+    current = Membership(environment["SERVICE_DRAIN_SECONDS"], predecessor=master.master_pid)
+    current.leave_before_stopping()

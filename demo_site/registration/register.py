@@ -1,45 +1,30 @@
-"""Registering once, and looking up afterwards what came of it."""
+"""Making the agent's entry the desired one, and looking the instance up in the catalog."""
 
 import logging
 import time
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from ..consul_agent import services
 from ..consul_agent.client import Client
 from .definition import ServiceDefinition
 
-CATALOG_SECONDS = 5.0  # the agent syncs to the catalog within milliseconds unless something is wrong
+CATALOG_SECONDS = 5.0  # a healthy agent syncs to the catalog within milliseconds
 _DEFAULT_WEIGHTS = {"Passing": 1, "Warning": 1}
 
 logger = logging.getLogger(__name__)
 
 
-class Outcome(Enum):
-    """What a registration came to."""
-
-    REGISTERED = "registered"
-    UNCHANGED = "already registered, nothing changed"
-    NOT_IN_CATALOG = "not in the catalog"
-
-
-def register(client: Client, definition: ServiceDefinition, status: str = "critical") -> Outcome:
-    """Register unless the agent has just this entry; then wait until the catalog shows it. Raises `ConsulError`.
-
-    `status` is the readiness check's, until it first runs.
-    """
-    outcome = Outcome.REGISTERED if repair(client, definition, lambda: status) else Outcome.UNCHANGED
-    return outcome if in_catalog(client, definition) else Outcome.NOT_IN_CATALOG
-
-
 def repair(client: Client, definition: ServiceDefinition, status: Callable[[], str]) -> bool:
-    """Make the agent's entry the desired one. True when that took a registration. Raises `ConsulError`."""
+    """Make the agent's entry the desired one. True when that took a registration. Raises `ConsulError`.
+
+    `status` tells the readiness check's status until Consul first runs it.
+    """
     entry = services.agent_entry(client, definition.id)
     differs = entry is None or not is_desired(entry, definition)
     if differs:
         services.register(client, definition.payload(status()))
-    # Maintenance is the operator's word; any other check that is not ours could turn the instance critical.
+    # Maintenance is up to the operator; any other foreign check could turn the instance critical.
     ours = (definition.ready_check_id, definition.live_check_id)
     for check_id in entry.checks if entry else ():
         if check_id not in ours and not check_id.startswith(services.MAINTENANCE):
@@ -70,7 +55,7 @@ def _is_same(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
 
 
 def in_catalog(client: Client, definition: ServiceDefinition, bound: float = CATALOG_SECONDS) -> bool:
-    """Whether the catalog shows the instance where we said; waits for it for `bound` seconds."""
+    """Whether the catalog has the instance at its address and port; waits up to `bound` seconds for that."""
     deadline = time.monotonic() + bound
     while True:
         for entry in services.catalog_instances(client, definition.name):

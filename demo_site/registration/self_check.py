@@ -1,21 +1,21 @@
-"""What the instance says of itself: asked by the one who keeps its registration."""
+"""Health checks of the own instance, for TTL checks and the first status of a registration."""
 
 import urllib.error
 import urllib.request
 from typing import NamedTuple
 
-_MOST_BYTES = 4096  # Consul keeps as much of a check's output
+_MOST_BYTES = 4096  # Consul truncates a check's output to this size
 
 
 class Verdict(NamedTuple):
-    """As a Consul check has it: passing or critical, and a text for people."""
+    """The status of a Consul check, passing or critical, and its output for people."""
 
     status: str
     output: str
 
 
 def ask(url: str, timeout: float) -> Verdict:
-    """Critical when the answer is not a success, or does not come within `timeout` seconds."""
+    """Critical unless there is an answer of success within `timeout` seconds."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=timeout) as response:
@@ -23,5 +23,5 @@ def ask(url: str, timeout: float) -> Verdict:
     except urllib.error.HTTPError as error:
         with error:
             return Verdict("critical", error.read(_MOST_BYTES).decode("utf-8", "replace"))
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError) as error:
         return Verdict("critical", f"{url} gives no answer: {error}")

@@ -14,7 +14,7 @@ from ...consul_agent.durations import seconds
 from ...consul_agent.errors import ConsulError, Denied
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
-from ...registration.register import Outcome, register
+from ...registration.register import in_catalog, repair
 from ...registration.self_check import ask
 from ..errors import command_error
 
@@ -72,11 +72,10 @@ class Command(BaseCommand):
             ) from None
 
     def _register(self, client: Client, definition: ServiceDefinition) -> None:
-        verdict = ask(definition.ready_url, seconds(definition.timeout))
-        outcome = register(client, definition, verdict.status)
+        is_new = repair(client, definition, lambda: ask(definition.ready_url, seconds(definition.timeout)).status)
         if definition.check == "ttl":
-            Keeper(client, definition).beat()
-        if outcome is Outcome.NOT_IN_CATALOG:
+            Keeper(client, definition).heartbeat()
+        if not in_catalog(client, definition):
             raise CommandError(
                 f"The agent took {definition.id}, but the catalog does not show it, so nobody will find it.\n"
                 "With ACLs on, the agent's own token needs `node:write` and `service:write` (its log says which), "
@@ -84,7 +83,8 @@ class Command(BaseCommand):
                 returncode=os.EX_NOPERM,
             )
         place = f"{definition.name} as {definition.id} at {definition.address}:{definition.port}"
-        self.stdout.write(f"{place}: {outcome.value}; agent and catalog show it.")
+        outcome = "registered" if is_new else "already registered, nothing changed"
+        self.stdout.write(f"{place}: {outcome}; agent and catalog show it.")
 
     def _keep(self, client: Client, definition: ServiceDefinition) -> None:
         stop = threading.Event()
