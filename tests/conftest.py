@@ -74,6 +74,7 @@ def session_redis():
 @pytest.fixture
 def consul(session_consul):
     """The shared Consul, without services."""
+    assert session_consul.running, session_consul.log()[-4000:]
     yield session_consul
     session_consul.deregister_all()
 
