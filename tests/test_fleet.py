@@ -119,10 +119,10 @@ def troubled(session_consul, key_of_module):
         yield Troubled(session_consul, key_of_module, stack)
 
 
-# A fleet that is well. (`troubled` is asked for early, so that its 20 s pass during the tests in between.)
+# A fleet that is well.
 
 
-def test_every_worker_appears_with_what_it_runs(session_consul, key_of_module, steady, troubled):
+def test_every_worker_appears_with_what_it_runs(session_consul, key_of_module, steady):
     workers = wait_published(session_consul, key_of_module, steady)
     index = session_consul.index(key_of_module)
     assert [(each.instance, each.index, each.state, each.reason, each.workers) for each in workers] == [
