@@ -179,6 +179,7 @@ def assert_said(status, consul_address, **environment):
     assert ended.seconds < 10
 
 
+@pytest.mark.slow
 def test_message_of_an_unreachable_consul():
     assert_said(69, f"127.0.0.1:{free_port()}")
 

@@ -220,10 +220,12 @@ def test_runserver_publishes_itself_under_the_port_that_it_serves(new_site, cons
 # Who dies, hangs, or is cut off.
 
 
+@pytest.mark.slow
 def test_killed_worker_disappears_and_its_replacement_is_there(troubled):
     assert troubled.wait_gone("killed", {troubled.victim("killed")}).count == "2 of 2"
 
 
+@pytest.mark.slow
 def test_stopped_worker_disappears_and_is_missed_and_comes_back(troubled):
     victim = troubled.victim("stopped")
     instance = troubled.wait_gone("stopped", {victim})
@@ -232,6 +234,7 @@ def test_stopped_worker_disappears_and_is_missed_and_comes_back(troubled):
     wait_published(troubled.consul, troubled.config_key, troubled.sites["stopped"], bound=15)
 
 
+@pytest.mark.slow
 def test_workers_cut_off_from_consul_disappear_and_come_back_with_it(troubled):
     site, before = troubled.sites["cut-off"], troubled.before["cut-off"]
     troubled.wait_gone("cut-off", {worker.pid for worker in before})

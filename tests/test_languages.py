@@ -220,6 +220,7 @@ def test_names_that_hold_what_divides_sentences_do_no_harm(session_site):
     assert [found[text] for text in endless] == endless
 
 
+@pytest.mark.slow
 def test_only_words_of_ours_are_translated_and_no_value(consul, redis, config_key):
     with start_admin(consul, redis, config_key, SERVICE_NAME="missing", SERVICE_TAGS="stale") as site:
         consul.put(config_key, document(redis, message="default", surplus="x"))

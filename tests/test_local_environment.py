@@ -29,6 +29,7 @@ def steps():
     return []
 
 
+@pytest.mark.slow
 def test_it_is_made_once_and_then_kept(project, steps):
     python = environment.provide(project, ["requirements.txt"], steps.append)
     said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
@@ -55,6 +56,7 @@ def made(project, template):
     return mark
 
 
+@pytest.mark.slow
 def test_a_changed_file_makes_it_anew(project, made, steps):
     (project / "requirements.txt").write_text("# still nothing\n")
     environment.provide(project, ["requirements.txt"], steps.append)

@@ -22,6 +22,7 @@ from tests.support.consul import ConsulServer
 from tests.support.redis import RedisServer
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 PASSWORD = "aaaa1111"  # of the published document
 KEY = "/v1/kv/demo-config"
 

@@ -1,4 +1,4 @@
-"""`make test`, `make soak`, `make bench` and `make check`: brings what they need to a fresh machine, then runs them."""
+"""`make test`, `quick`, `soak`, `bench` and `check`: brings what they need to a fresh machine, then runs them."""
 
 import os
 import shutil
@@ -18,12 +18,10 @@ CACHE = ROOT / ".local" / "cache"
 REQUIREMENTS = ["requirements.txt", "tests/requirements.txt"]
 
 # For each Debian package the names its program goes by, on Debian or elsewhere.
-PROGRAMS = {
+QUICK_PROGRAMS = {"gnupg": ("gpg",), "gettext": ("msgfmt",)}
+PROGRAMS = QUICK_PROGRAMS | {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromium-driver": ("chromedriver",),
-    "bind9-dnsutils": ("dig",),
-    "gnupg": ("gpg",),
-    "gettext": ("msgfmt",),
     "npm": ("npm",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
@@ -37,9 +35,16 @@ def test(python: Path, arguments: list[str]) -> None:
     _become([str(python), "-m", "pytest", *arguments], servers)
 
 
+def quick(python: Path, arguments: list[str]) -> None:
+    """Becomes pytest without the slow tests and what only those need. Raises Failed, ServerNotFound."""
+    servers = _find_servers()
+    _bring_programs(QUICK_PROGRAMS)
+    _become([str(python), "-m", "pytest", "-m", "not slow", *arguments], servers)
+
+
 def soak(python: Path, arguments: list[str]) -> None:
-    """Becomes pytest with the long tests. Raises Failed, ServerNotFound."""
-    test(python, ["tests/soak", *arguments])
+    """Becomes pytest with the long tests, in the order of docs/reliability.md. Raises Failed, ServerNotFound."""
+    test(python, ["-p", "no:randomly", "tests/soak", *arguments])
 
 
 def bench(python: Path, arguments: list[str]) -> None:
@@ -85,12 +90,15 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
+TASKS = {task.__name__: task for task in (test, quick, soak, bench, check)}
+
+
 def main(arguments: list[str]) -> int:
     """The exit status; where all goes well this process becomes the tool that has it."""
     os.chdir(ROOT)
     try:
         python = environment.provide(ROOT, REQUIREMENTS, say)
-        {"test": test, "soak": soak, "bench": bench, "check": check}[arguments[0]](python, arguments[1:])
+        TASKS[arguments[0]](python, arguments[1:])
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)
     return 1
