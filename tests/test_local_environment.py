@@ -65,6 +65,16 @@ def test_a_changed_file_makes_it_anew(project, made, steps):
     assert steps == ["Making .venv", "Installing requirements.txt into .venv"]
 
 
+def test_another_python_version_has_one_of_its_own_beside_it(project, made, monkeypatch, steps):
+    monkeypatch.setattr(environment, "VERSION", "3.99")
+    monkeypatch.setattr(environment, "_make", lambda directory, say: shutil.copytree(made.parent, directory))
+    python = environment.provide(project, ["requirements.txt"], steps.append)
+    assert python == project / ".venv-3.99" / "bin" / "python"
+    assert environment.provide(project, ["requirements.txt"], steps.append) == python
+    assert steps == ["Installing requirements.txt into .venv-3.99"]
+    assert made.exists()
+
+
 def test_a_further_file_is_added_to_it(project, made, steps):
     environment.provide(project, ["requirements.txt", "more.txt"], steps.append)
     assert steps == ["Installing more.txt into .venv"]
