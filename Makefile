@@ -1,5 +1,6 @@
 # make run       start everything that the site needs on this machine; Ctrl-C stops it
 # make test      run all tests, against real servers; ARGS="-k redis" is passed to pytest
+# make quick     run the tests that need neither a browser nor an instance of their own, in less than two minutes
 # make soak      run the long tests, about 25 minutes; prints the figures of docs/reliability.md
 # make bench     compare speed and costs with other stacks, about 17 minutes; writes results, tables and chart
 # make check     run ruff and mypy
@@ -7,13 +8,16 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test soak bench check messages python
+.PHONY: run test quick soak bench check messages python
 
 run: python
 	@$(PYTHON) deploy/local/run.py
 
 test: python
 	@$(PYTHON) deploy/local/verify.py test $(ARGS)
+
+quick: python
+	@$(PYTHON) deploy/local/verify.py quick $(ARGS)
 
 soak: python
 	@$(PYTHON) deploy/local/verify.py soak $(ARGS)

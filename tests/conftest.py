@@ -20,6 +20,16 @@ from tests.support.secrets import GUARD
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 
+# What starts a browser or an instance of the site. `make quick` leaves the tests out that use one of these.
+COSTLY = {"session_browser", "session_admin", "new_site"}
+
+
+def pytest_collection_modifyitems(items):
+    """Other tests that take two seconds or more carry the mark where they stand."""
+    for item in items:
+        if not COSTLY.isdisjoint(item.fixturenames):
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _ended_from_outside():
@@ -75,6 +85,7 @@ def session_redis():
 @pytest.fixture
 def consul(session_consul):
     """The shared Consul, without services."""
+    assert session_consul.running, session_consul.log()[-4000:]
     yield session_consul
     session_consul.deregister_all()
 

@@ -175,6 +175,7 @@ def test_blocking_query_answers_when_the_key_is_deleted(consul, config_key):
     assert kv.query(client, config_key, index, wait=30)[1] is None
 
 
+@pytest.mark.slow
 def test_blocking_query_may_last_longer_than_other_reads(consul, config_key):
     consul.put(config_key, "same")
     client = client_of(consul, SHORT)
@@ -292,6 +293,7 @@ def test_tls_without_a_certificate_is_told_as_unreachable(tls, missing):
         kv.read(client_of(f"https://127.0.0.1:{server.https_port}", **left), "tls")
 
 
+@pytest.mark.slow
 def test_an_answer_is_announced_when_it_has_come(tls, consul, config_key, new_proxy):
     server, variables = tls
     consul.put(config_key, "value")
@@ -358,6 +360,7 @@ def test_connection_that_is_never_accepted_ends_after_the_connect_timeout(config
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("used_before", [False, True], ids=["new connection", "connection used before"])
 @pytest.mark.parametrize("name", NAMES)
 def test_silent_agent_ends_after_the_read_timeout(consul, config_key, new_proxy, name, used_before):

@@ -1,8 +1,8 @@
 """What a visitor sees at `/`, and that every number is shown to one visitor only."""
 
+import contextlib
 import re
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +13,7 @@ from demo_site import identity
 from tests.support.documents import MESSAGE, document
 from tests.support.site import HTML, TEXT
 from tests.support.waiting import wait_until
+from tests.support.workers import Connection, Workers
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -140,22 +141,17 @@ def test_count_is_kept_in_the_configured_database(consul, redis, config_key, env
 
 
 def test_2000_concurrent_requests_over_two_workers_show_2000_numbers(session_site, redis):
-    sessions = threading.local()
-    workers = set()
+    at_each_worker = Workers(session_site, 2).find().by_pid.values()
+    visitors = [*at_each_worker, *(Connection(session_site) for _ in range(38))]
 
-    def visit(_):
-        if not hasattr(sessions, "own"):
-            sessions.own = requests.Session()
-            sessions.own.trust_env = False
-        return number_in(session_site.get("/", session=sessions.own).text)
+    def visit(visitor):
+        with contextlib.closing(visitor):
+            return [number_in(visitor.get()[1]) for _ in range(50)]
 
-    for _ in range(50):
-        workers.add(session_site.get("/readyz", session=requests).json()["pid"])
-    with ThreadPoolExecutor(32) as pool:
-        numbers = list(pool.map(visit, range(2000)))
+    with ThreadPoolExecutor(len(visitors)) as pool:
+        numbers = [number for shown in pool.map(visit, visitors) for number in shown]
     assert sorted(numbers) == list(range(1, 2001))
     assert redis.hits() == 2000
-    assert len(workers) == 2
 
 
 @pytest.fixture

@@ -173,6 +173,7 @@ def assert_said(status, consul_address, **environment):
     assert ended.seconds < 10
 
 
+@pytest.mark.slow
 def test_message_of_an_unreachable_consul():
     assert_said(69, f"127.0.0.1:{free_port()}")
 
@@ -283,6 +284,18 @@ def test_python_of_the_readme_is_the_one_that_the_makefile_asks_for():
     asked = re.search(r"Python (3\.\d+) or newer", README)[1]
     assert f"Python {asked} or newer" in (PROJECT / "Makefile").read_text()
     assert sys.version_info >= tuple(map(int, asked.split(".")))
+
+
+def test_supported_pythons_of_the_readme_are_those_of_ci():
+    first, last = map(int, re.search(r"Python 3\.(\d+) to 3\.(\d+) are supported", README).groups())
+    supported = [f"3.{minor}" for minor in range(first, last + 1)]
+    assert re.findall(r'"(3\.\d+)"', (PROJECT / ".github/workflows/ci.yml").read_text()) == supported
+    assert re.search(r"for version in (.+); do", (PROJECT / ".ci/run").read_text())[1].split() == supported
+
+
+def test_django_of_the_readme_is_the_pinned_one():
+    pinned = re.search(r"Django (\d+\.\d+) LTS is pinned", README)[1]
+    assert f"django=={pinned}." in (PROJECT / "requirements.txt").read_text()
 
 
 def test_tables_of_the_performance_page_are_the_results():

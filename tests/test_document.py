@@ -282,12 +282,14 @@ def outcome(raw_document):
     assert config.redis_config.redis_db >= 0
 
 
+@pytest.mark.slow
 @settings(quickly, max_examples=5_000)
 @given(near_documents)
 def test_documents_near_a_valid_one(value):
     outcome(json.dumps(value).encode())
 
 
+@pytest.mark.slow
 @settings(quickly, max_examples=2_500)
 @given(values)
 def test_any_json(value):
@@ -300,6 +302,7 @@ def test_any_bytes(raw_document):
     outcome(raw_document)
 
 
+@pytest.mark.slow
 @settings(quickly, max_examples=7_500)
 @given(st.integers(0, len(VALID_TEXT)), st.integers(0, 12), st.binary(max_size=12))
 def test_valid_document_with_a_damaged_part(position, length, replacement):

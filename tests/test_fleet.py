@@ -121,10 +121,10 @@ def troubled(session_consul, key_of_module):
         yield Troubled(session_consul, key_of_module, stack)
 
 
-# A fleet that is well. (`troubled` is asked for early, so that its 20 s pass during the tests in between.)
+# A fleet that is well.
 
 
-def test_every_worker_appears_with_what_it_runs(session_consul, key_of_module, steady, troubled):
+def test_every_worker_appears_with_what_it_runs(session_consul, key_of_module, steady):
     workers = wait_published(session_consul, key_of_module, steady)
     index = session_consul.index(key_of_module)
     assert [(each.instance, each.index, each.state, each.reason, each.workers) for each in workers] == [
@@ -222,10 +222,12 @@ def test_runserver_publishes_itself_under_the_port_that_it_serves(new_site, cons
 # Who dies, hangs, or is cut off.
 
 
+@pytest.mark.slow
 def test_killed_worker_disappears_and_its_replacement_is_there(troubled):
     assert troubled.wait_gone("killed", {troubled.victim("killed")}).count == "2 of 2"
 
 
+@pytest.mark.slow
 def test_stopped_worker_disappears_and_is_missed_and_comes_back(troubled):
     victim = troubled.victim("stopped")
     instance = troubled.wait_gone("stopped", {victim})
@@ -234,6 +236,7 @@ def test_stopped_worker_disappears_and_is_missed_and_comes_back(troubled):
     wait_published(troubled.consul, troubled.config_key, troubled.sites["stopped"], bound=15)
 
 
+@pytest.mark.slow
 def test_workers_cut_off_from_consul_disappear_and_come_back_with_it(troubled):
     site, before = troubled.sites["cut-off"], troubled.before["cut-off"]
     troubled.wait_gone("cut-off", {worker.pid for worker in before})

@@ -81,6 +81,7 @@ def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site,
     assert site.get("/").status_code == 200, "a site serves without Consul"
     own_consul.start()
     assert seconds_until_passing(own_consul) < REPAIR_SECONDS
+    site.wait_logged("is kept again")
     lines = [line for line in site.log().splitlines() if "registration.keep: The registration" in line]
     assert len(lines) == 2, "one line when it begins, one when it ends"
     assert "refused the connection" in lines[0] and lines[1].endswith("is kept again")

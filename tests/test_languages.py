@@ -178,6 +178,7 @@ def test_what_is_wrong_with_the_service_comes_out_in_chinese():
     assert untranslated([*caught.value.faults, caught.value.message]) == {}
 
 
+@pytest.mark.slow
 def test_only_words_of_ours_are_translated_and_no_value(consul, redis, config_key):
     with start_admin(consul, redis, config_key, SERVICE_NAME="missing", SERVICE_TAGS="stale") as site:
         consul.put(config_key, document(redis, message="default", surplus="x"))

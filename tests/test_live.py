@@ -74,9 +74,9 @@ def test_runserver_follows_without_a_restart(environment, new_site, consul, redi
     site = new_site(environment).runserver(*arguments)
     pid = site.ready()["pid"]
     consul.put(config_key, document(redis, "second"))
-    wait_until(lambda: site.get("/").text.startswith("second!"), 30, "the new message")
+    wait_until(lambda: site.get("/").text.startswith("second!"), message="the new message")
     consul.put(config_key, "{")
-    wait_until(lambda: site.ready()["config"]["state"] == "rejected", 30, "the bad document to be rejected")
+    wait_until(lambda: site.ready()["config"]["state"] == "rejected", message="the bad document to be rejected")
     assert site.get("/").text.startswith("second!")
     assert site.ready()["pid"] == pid
 

@@ -65,6 +65,7 @@ def test_another_server_does_not_fit(status, body):
         assert not Consul(port).fits()
 
 
+@pytest.mark.slow
 def test_nothing_and_one_that_never_answers_do_not_fit():
     assert not Consul(free_port()).fits()
     with socket.create_server(("127.0.0.1", 0)) as mute:

@@ -122,6 +122,7 @@ def test_an_archive_that_debian_did_not_sign_is_refused(mirror, monkeypatch, tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_down_is_a_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(debian, "_archives", lambda: iter(["http://127.0.0.1:1"]))
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):

@@ -29,6 +29,7 @@ def steps():
     return []
 
 
+@pytest.mark.slow
 def test_it_is_made_once_and_then_kept(project, steps):
     python = environment.provide(project, ["requirements.txt"], steps.append)
     said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
@@ -55,12 +56,23 @@ def made(project, template):
     return mark
 
 
+@pytest.mark.slow
 def test_a_changed_file_makes_it_anew(project, made, steps):
     (project / "requirements.txt").write_text("# still nothing\n")
     environment.provide(project, ["requirements.txt"], steps.append)
     assert not made.exists()
     environment.provide(project, ["requirements.txt"], steps.append)
     assert steps == ["Creating .venv", "Installing requirements.txt into .venv"]
+
+
+def test_another_python_version_has_one_of_its_own_beside_it(project, made, monkeypatch, steps):
+    monkeypatch.setattr(environment, "VERSION", "3.99")
+    monkeypatch.setattr(environment, "_make", lambda directory, say: shutil.copytree(made.parent, directory))
+    python = environment.provide(project, ["requirements.txt"], steps.append)
+    assert python == project / ".venv-3.99" / "bin" / "python"
+    assert environment.provide(project, ["requirements.txt"], steps.append) == python
+    assert steps == ["Installing requirements.txt into .venv-3.99"]
+    assert made.exists()
 
 
 def test_a_further_file_is_added_to_it(project, made, steps):

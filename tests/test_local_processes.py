@@ -43,6 +43,7 @@ def test_stopping_ends_the_children_of_the_process_too(tmp_path):
     assert not is_running(child)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_by_itself_leaves_no_child_behind(tmp_path):
     server = start(tmp_path, PARENT.format(then="sys.exit(3)"))
     child = pid_in(server)
@@ -85,6 +86,7 @@ def test_a_command_is_run_to_its_end():
     assert (done.status, done.output) == (1, "out\nerr")
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path):
     note = tmp_path / "pid"
     code = PARENT.format(then=f"open({str(note)!r}, 'w').write(str(child.pid)); time.sleep(600)")

@@ -86,6 +86,7 @@ def test_a_redis_that_does_not_fit_says_why(server, members, reason):
     assert reason in at(server, **members).refusal()
 
 
+@pytest.mark.slow
 def test_nothing_there_is_a_reason_and_so_is_one_that_never_answers():
     assert "refused" in RedisAddress("127.0.0.1", free_port(), 0, PASSWORD).refusal()
     with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -98,6 +99,7 @@ def test_the_first_document_is_the_template_where_its_port_is_free_or_its_redis_
         assert first_document(template, print) == template
 
 
+@pytest.mark.slow
 def test_the_first_document_names_another_port_where_something_else_has_it():
     steps = []
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -26,6 +26,7 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import wait_until
 from tests.test_registration import look_up
 
+pytestmark = pytest.mark.slow
 PASSWORD = "aaaa1111"  # of the published document
 KEY = f"/v1/kv/{identity.KEY}"
 

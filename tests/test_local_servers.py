@@ -143,6 +143,7 @@ class TestConsul:
             find_consul(cache, official=pinned(base_url, hashed))
         assert not list(cache.iterdir())
 
+    @pytest.mark.slow
     def test_a_download_host_that_never_answers_costs_five_seconds(self, bare, cache):
         with socket.create_server(("127.0.0.1", 0)) as mute:
             began = time.monotonic()

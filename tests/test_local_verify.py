@@ -48,6 +48,14 @@ def test_pytest_gets_its_arguments_and_the_servers(bare, became):
     assert variables["CONSUL_BIN"] == variables["REDIS_SERVER_BIN"] == sys.executable
 
 
+def test_quick_leaves_out_the_slow_tests_and_needs_no_browser(bare, became):
+    install_all(bare, verify.QUICK_PROGRAMS)
+    verify.main(["quick", "-x"])
+    ((command, variables),) = became
+    assert command == ["python", "-m", "pytest", "-m", "not slow", "-x"]
+    assert variables["CONSUL_BIN"] == variables["REDIS_SERVER_BIN"] == sys.executable
+
+
 def test_missing_programs_are_installed(bare, became, monkeypatch):
     asked = []
     monkeypatch.setattr(debian, "install", lambda packages, say: asked.extend(packages))

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.binaries import CACHE, PROJECT
 
+pytestmark = pytest.mark.slow
 FORK = "py-consul==1.8.0"
 
 

@@ -160,6 +160,7 @@ def test_it_follows_what_is_in_force_and_never_holds_a_rejected_document(consul,
     following.close()
 
 
+@pytest.mark.slow
 def test_it_comes_back_when_it_was_removed_or_could_not_be_written(consul, redis, config_key, tmp_path, caplog):
     folder = tmp_path / "not yet there"
     consul.put(config_key, document(redis))

@@ -24,6 +24,7 @@ from tests.support.secrets import GUARD
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 BOUND = 10  # seconds, for a whole command
 SECRET = GUARD.new("password in a broken document", separator="@")
 BROKEN = changed("redis_config.redis_port", "6379")

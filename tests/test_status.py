@@ -14,6 +14,7 @@ from tests.support.documents import document
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 ANY = "0.0.0.0"  # noqa: S104 (what is under test)
 
 

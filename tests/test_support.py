@@ -124,6 +124,7 @@ def test_leak_fails_the_run(tmp_path, leak):
     assert "LEAK: the secret 'a password' appears in" in ended.stdout
 
 
+@pytest.mark.slow
 def test_consul_keeps_keys_over_a_restart_when_told_to():
     with ConsulServer(keep_state=True) as server:
         server.put("a", "kept")

@@ -266,6 +266,7 @@ def test_server_that_repeats_the_password_does_not_make_it_public(follow, consul
     assert password[:8] not in repr(status) + caplog.text
 
 
+@pytest.mark.slow
 def test_rejected_document_is_logged_and_counted_once(follow, consul, config_key, caplog):
     following = follow()
     before = rejections()
@@ -287,6 +288,7 @@ def test_good_document_after_a_bad_one_is_put_in_force(follow, consul, redis, co
     assert following.message == message
 
 
+@pytest.mark.slow
 def test_document_that_came_before_its_redis_is_put_in_force_when_that_answers(follow, consul, config_key):
     following = follow()
     with RedisServer() as late:
@@ -313,6 +315,7 @@ def test_rejected_documents_keep_no_socket(follow, consul, redis, config_key, ne
 # What is no document.
 
 
+@pytest.mark.slow
 def test_deleted_key_keeps_the_value_and_is_not_asked_for_in_a_loop(follow, consul, redis, config_key):
     following = follow()
     following.step()
@@ -373,6 +376,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_keeps_the_value_and_is_got_over(follow, consul, redis, config_key, proxy, fault):
     following = follow(proxy)
@@ -395,6 +399,7 @@ def test_fault_keeps_the_value_and_is_got_over(follow, consul, redis, config_key
     assert following.message == "second"
 
 
+@pytest.mark.slow
 def test_peer_that_goes_silent_during_a_query_is_noticed(follow, proxy):
     following = follow(proxy, wait=2)
     following.step()
@@ -558,6 +563,7 @@ def test_lower_index_of_a_restored_store_is_taken_over(neighbours, consul, redis
 # Indexes.
 
 
+@pytest.mark.slow
 def test_consul_that_lost_its_state_is_followed_from_its_new_index(redis, config_key):
     with ConsulServer() as consul:
         for number in range(20):

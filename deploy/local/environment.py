@@ -11,14 +11,19 @@ import debian
 from processes import Failed, checked
 from servers import Say
 
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
 
 def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") -> Path:
     """The Python of `root`/`name`, with these requirements files of `root` installed; recreated when one changed.
 
+    An environment belongs to the Python version that created it; another version gets its own: `.venv-3.12`.
     A stamp in it maps each installed file to its hash. It is written last: an environment whose creation was
     interrupted has none, and is recreated too. Raises Failed.
     """
     directory = root / name
+    if [library.name for library in directory.glob("lib/python*")] not in ([], [f"python{VERSION}"]):
+        directory = root / f"{name}-{VERSION}"
     python, stamp = directory / "bin" / "python", directory / "requirements.json"
     wanted = {file: hashlib.sha256((root / file).read_bytes()).hexdigest() for file in requirements}
     installed = _read(stamp) if python.exists() else {}
@@ -27,7 +32,7 @@ def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") 
         installed = {}
     missing = [file for file in wanted if file not in installed]
     if missing:
-        say(f"Installing {' and '.join(missing)} into {name}")
+        say(f"Installing {' and '.join(missing)} into {directory.name}")
         options = [option for file in missing for option in ("-r", str(root / file))]
         checked([python, "-m", "pip", "install", "--disable-pip-version-check", *options])
         stamp.write_text(json.dumps(installed | wanted))
@@ -52,7 +57,7 @@ def _make(directory: Path, say: Say) -> None:
 
 def _install_venv(say: Say) -> None:
     """Debian and Ubuntu have a part of the module venv in a separate package."""
-    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    package = f"python{VERSION}-venv"
     try:
         debian.install([package], say)
     except debian.Unavailable as reason:

@@ -1,4 +1,4 @@
-"""`make test`, `soak`, `bench`, `check` and `messages`: installs what they need on a fresh machine, then runs them."""
+"""The make targets that test, measure and check: each installs what it needs on a fresh machine, then runs it."""
 
 import os
 import shutil
@@ -19,12 +19,10 @@ CACHE = ROOT / ".local" / "cache"
 REQUIREMENTS = ["requirements.txt", "tests/requirements.txt"]
 
 # For each Debian package the names of its program, on Debian or elsewhere.
-PROGRAMS = {
+QUICK_PROGRAMS = {"gnupg": ("gpg",), "gettext": ("msgfmt",)}
+PROGRAMS = QUICK_PROGRAMS | {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromium-driver": ("chromedriver",),
-    "bind9-dnsutils": ("dig",),
-    "gnupg": ("gpg",),
-    "gettext": ("msgfmt",),
     "npm": ("npm",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
@@ -38,9 +36,16 @@ def test(python: Path, arguments: list[str]) -> None:
     _become([str(python), "-m", "pytest", *arguments], servers)
 
 
+def quick(python: Path, arguments: list[str]) -> None:
+    """Becomes pytest without the slow tests and what only those need. Raises Failed, ServerNotFound."""
+    servers = _find_servers()
+    _install_programs(QUICK_PROGRAMS)
+    _become([str(python), "-m", "pytest", "-m", "not slow", *arguments], servers)
+
+
 def soak(python: Path, arguments: list[str]) -> None:
-    """Becomes pytest with the long tests. Raises Failed, ServerNotFound."""
-    test(python, ["tests/soak", *arguments])
+    """Becomes pytest with the long tests, in the order of docs/reliability.md. Raises Failed, ServerNotFound."""
+    test(python, ["-p", "no:randomly", "tests/soak", *arguments])
 
 
 def bench(python: Path, arguments: list[str]) -> None:
@@ -93,14 +98,15 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
+TASKS = {task.__name__: task for task in (test, quick, soak, bench, check, messages)}
+
+
 def main(arguments: list[str]) -> int:
     """The exit status, unless this process becomes a tool with its own."""
     os.chdir(ROOT)
     try:
         python = environment.provide(ROOT, REQUIREMENTS, say)
-        {"test": test, "soak": soak, "bench": bench, "check": check, "messages": messages}[arguments[0]](
-            python, arguments[1:]
-        )
+        TASKS[arguments[0]](python, arguments[1:])
         return 0
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)

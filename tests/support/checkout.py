@@ -15,7 +15,7 @@ import requests
 
 from tests.support.binaries import PROJECT, consul_binary, redis_binary
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, clean_environment
+from tests.support.processes import BOUND, ServerProcess, clean_environment
 from tests.support.waiting import wait_until
 
 FILES = ("Makefile", "deploy", "demo_site", "counter", "manage.py", "gunicorn.conf.py", "requirements.txt")
@@ -72,7 +72,7 @@ class Checkout(ServerProcess):
     def command(self):
         return ["make", "run", f"PYTHON={sys.executable}"]
 
-    def start(self, bound=60):
+    def start(self, bound=BOUND):
         """Type `make run`, and wait for its four lines."""
         self.begin()
         self.wait_ready(lambda: "\n  Stop " in self.log(), bound=bound)
@@ -84,7 +84,7 @@ class Checkout(ServerProcess):
         self.launch(self.command, environment=self.environment, cwd=self.root)
         return self
 
-    def wait_log(self, text, bound=60):
+    def wait_log(self, text, bound=BOUND):
         wait_until(lambda: text in self.log(), bound=bound, message=f"{text!r} in:\n{self.log()}")
 
     def interrupt(self):
@@ -95,7 +95,7 @@ class Checkout(ServerProcess):
         os.killpg(self.pid, number)
         return self.wait_gone()
 
-    def wait_gone(self, bound=30):
+    def wait_gone(self, bound=BOUND):
         self.wait(bound)
         wait_until(lambda: not self.processes(), bound=bound, message="the end of all processes")
 

@@ -1,10 +1,15 @@
 """Free ports on loopback that no outgoing connection takes meanwhile."""
 
+import itertools
 import random
 import socket
 
 # Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections.
 LOWEST, HIGHEST = 20_000, 32_000
+
+# Each once before any comes again: nobody listens yet on a port that was just given. The order is set here, because
+# pytest-randomly seeds `random` with the same value before each fixture and test.
+_PORTS = itertools.cycle(random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST))
 
 
 def _is_free(port):
@@ -21,7 +26,4 @@ def _is_free(port):
 
 def free_port():
     """A port that nothing uses on 127.0.0.1 and ::1, for TCP and for UDP."""
-    while True:
-        port = random.randint(LOWEST, HIGHEST)  # noqa: S311 (no secret)
-        if _is_free(port):
-            return port
+    return next(filter(_is_free, _PORTS))

@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.support.binaries import PROJECT
 from tests.support.waiting import wait_until
 
+BOUND = 120  # seconds to start or to end: it takes one or two, and thirty where forty processes want the CPU
+
 
 class ServerProcess:
     """One server process in a directory of its own; a subclass says how it starts and when it is ready."""
@@ -56,7 +58,7 @@ class ServerProcess:
         """Everything that the process wrote so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def wait_ready(self, is_ready, *, bound=30, ignoring=()):
+    def wait_ready(self, is_ready, *, bound=BOUND, ignoring=()):
         """Wait until `is_ready()`; fail at once, with the log, when the process ends before."""
 
         def ready_or_ended():
@@ -76,7 +78,7 @@ class ServerProcess:
     def resume(self):
         self.signal(signal.SIGCONT)
 
-    def stop(self, bound=30):
+    def stop(self, bound=BOUND):
         """Ask the process to end (SIGTERM) and return its exit status."""
         if self.running:
             self.process.terminate()
@@ -88,7 +90,7 @@ class ServerProcess:
             self.process.kill()
         return self.wait()
 
-    def wait(self, bound=30):
+    def wait(self, bound=BOUND):
         """Wait for the end of the process and return its exit status."""
         return self.process.wait(bound) if self.process else None
 

@@ -11,7 +11,7 @@ import requests
 
 from tests.support.binaries import PROJECT
 from tests.support.ports import free_port
-from tests.support.processes import ServerProcess, clean_environment, end_group
+from tests.support.processes import BOUND, ServerProcess, clean_environment, end_group
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
@@ -75,11 +75,11 @@ class Site(ServerProcess):
     def is_alive(self):
         return self.get("/livez", timeout=5).ok
 
-    def command(self, *arguments, bound=60, **environment):
+    def command(self, *arguments, bound=BOUND, **environment):
         """Run one `manage.py` command to its end; its output is checked for secrets."""
         return self._run([sys.executable, "manage.py", *arguments], bound, environment)
 
-    def failing_gunicorn(self, *arguments, bound=60):
+    def failing_gunicorn(self, *arguments, bound=BOUND):
         """Run a gunicorn that is expected to end by itself."""
         return self._run(self._gunicorn_command(2, 4, *arguments), bound, {})
 
