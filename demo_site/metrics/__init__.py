@@ -1,4 +1,4 @@
-"""Every metric of the site. They are made when this is first imported: by the settings, before any worker is forked.
+"""All metrics of the site. The settings import this module, so they are created before any worker is forked.
 
 Names and units follow https://prometheus.io/docs/practices/naming/; docs/operations.md says what to watch.
 """
@@ -14,7 +14,7 @@ STATES = ("current", "rejected", "stale", "snapshot", "file")
 
 
 def _age(moments: list[float]) -> float | None:
-    """Seconds since the longest-gone of these Unix times; 0 stands for never."""
+    """The seconds since the earliest of these Unix times; 0 stands for never."""
     known = [moment for moment in moments if moment]
     return max(0.0, time.time() - min(known)) if known else None
 
@@ -36,9 +36,7 @@ DURATION = Histogram(
 )
 INDEX = Gauge(f"{PREFIX}_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
 LOADED_AT = Gauge(f"{PREFIX}_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
-WORKERS_IN_STATE = {
-    state: Gauge(f"{PREFIX}_state", "Workers whose configuration is in this state.") for state in STATES
-}
+STATE = Gauge(f"{PREFIX}_state", "Workers whose configuration is in this state.", label="state", values=STATES)
 REJECTED = Counter(f"{PREFIX}_rejected_total", "Documents that did not take effect, counted by each worker.")
 WATCH_ERRORS = Counter(f"{PREFIX}_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
 CONTACT_AT = Gauge(
@@ -51,25 +49,21 @@ REGISTRATIONS = Counter(f"{PREFIX}_registrations_total", "Registrations written:
 REGISTRATION_ERRORS = Counter(f"{PREFIX}_registration_errors_total", "Failed attempts to keep the registration.")
 POOL_CONNECTIONS = Gauge(f"{PREFIX}_redis_pool_connections", "Open connections to Redis, over all workers.")
 
-_FAMILIES: tuple[Any, ...] = (
-    *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, REJECTED, WATCH_ERRORS, CONTACT_AT),
+_FAMILIES = (
+    *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, STATE, REJECTED, WATCH_ERRORS, CONTACT_AT),
     *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, POOL_CONNECTIONS),
 )
 
 
 def publish(live: Any) -> None:
-    """Tell the state of this process's configuration; to be called when it may have changed."""
+    """Set the metrics of this process's configuration, after it may have changed."""
     revision, status = live.in_force.revision, live.status
     INDEX.set(revision.index or 0)
     LOADED_AT.set(revision.loaded_at.timestamp())
-    for state, gauge in WORKERS_IN_STATE.items():
-        gauge.set(state == status.state)
+    for state in STATES:
+        STATE.set(state == status.state, state)
 
 
 def exposition() -> str:
-    """Everything in Prometheus's text format."""
-    families = [text(family.name, family.kind, family.explanation, family.samples()) for family in _FAMILIES]
-    states = [
-        ("", f'state="{state}"', value) for state, gauge in WORKERS_IN_STATE.items() for _, _, value in gauge.samples()
-    ]
-    return "".join([*families, text(f"{PREFIX}_state", "gauge", "Workers in this state.", states)])
+    """All metrics in Prometheus's text format."""
+    return "".join(text(family) for family in _FAMILIES)

@@ -1,8 +1,8 @@
-"""Numbers that the processes of one instance share, each process writing its own row of them.
+"""Numbers that the processes of one instance share; each process writes a row of its own.
 
-A row is claimed with a lock that the kernel releases when its process dies. The next process goes on with the numbers
-that it finds there, so a total over all rows never goes backwards, whatever happens to a worker, and nothing is left
-behind. A number is 8 aligned bytes: whoever reads it sees the old one or the new one.
+A process claims a row with a lock that the kernel releases when the process dies. The next one continues with the
+numbers in that row, so a total over all rows never decreases, whatever happens to a worker, and no row leaks. A number
+is 8 aligned bytes, so a reader sees either the old or the new value.
 """
 
 import os
@@ -12,22 +12,22 @@ from typing import Any
 
 from ..instance.memory import SharedMemory, lives
 
-_ROWS = 1024  # more processes than an instance ever has at once; rows that nobody wrote to take no memory
-_WIDTH = 128  # numbers in a row; the first is the pid of the row's process
+_ROWS = 1024  # more processes than an instance ever has at once; unused rows take no memory
+_WIDTH = 128  # numbers in a row; the first is the pid of its process
 _PID = 0
 
 _memory = SharedMemory(_ROWS * _WIDTH * 8)
 _numbers = memoryview(_memory.data).cast("d")
 _allocated = _PID + 1
-_resetting: list[int] = []  # cells that mean nothing after their process
-_lock = threading.RLock()  # reentrant: a connection that the garbage collector closes is counted as well
+_resetting: list[int] = []  # cells that are void after the death of their process
+_lock = threading.RLock()  # reentrant, because the garbage collector may close a connection, which counts it
 _row: Any = None  # this process's
 
 
 def allocate(count: int = 1, *, survives: bool = True) -> int:
-    """The first of `count` cells of every row, to be called while modules are imported: before any fork.
+    """Allocate `count` cells in every row and return the first. Call it at import time, before any fork.
 
-    What does not survive its process starts again at 0.
+    A cell that does not survive its process starts again at 0.
     """
     global _allocated
     first, _allocated = _allocated, _allocated + count
@@ -61,12 +61,12 @@ def put(cell: int, value: float) -> None:
 
 
 def total(cell: int) -> float:
-    """The sum over all processes, past ones included."""
+    """The sum over all processes, dead ones included."""
     return float(sum(row[cell] for row in _rows()))
 
 
 def of_living(cell: int) -> list[float]:
-    """The number of each process that lives."""
+    """The numbers of the living processes."""
     return [row[cell] for row in _rows() if lives(int(row[_PID]))]
 
 
@@ -74,7 +74,7 @@ def _rows() -> Iterator[Any]:
     for start in range(0, len(_numbers), _WIDTH):
         row = _numbers[start : start + _WIDTH]
         if not row[_PID]:
-            return  # the lowest free row is claimed first, so none after this one was
+            return  # processes claim the lowest free row, so the rows after this one are unused
         yield row
 
 
@@ -92,7 +92,7 @@ def _claim() -> Any:
 
 
 def _begin_anew() -> None:
-    """A forked process claims a row of its own, and may have been forked while another thread held the lock."""
+    """A forked process claims a row of its own, and another thread may have held the lock during the fork."""
     global _row, _lock
     _row, _lock = None, threading.RLock()
 

@@ -1,19 +1,13 @@
 """Metric families over shared numbers, and their text. https://prometheus.io/docs/instrumenting/exposition_formats/"""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from . import cells
 
-Samples = Iterable[tuple[str, str, float]]
-
-
-def text(name: str, kind: str, explanation: str, samples: Samples) -> str:
-    """One family. A sample is (suffix of its name, labels as they stand between the braces, value)."""
-    lines = [f"# HELP {name} {explanation}", f"# TYPE {name} {kind}"]
-    for suffix, labels, value in samples:
-        lines.append(f"{name}{suffix}{{{labels}}} {value!r}" if labels else f"{name}{suffix} {value!r}")
-    return "\n".join(lines) + "\n"
+Values = Sequence[str]  # of a label
+Combine = Callable[[list[float]], float | None]  # of the numbers of all processes
+Samples = Iterator[tuple[str, str, float]]  # suffix of the name, text between the braces, value
 
 
 class Counter:
@@ -21,35 +15,35 @@ class Counter:
 
     kind = "counter"
 
-    def __init__(self, name: str, explanation: str, label: str = "", values: Sequence[str] = ("",)) -> None:
-        self.name, self.explanation, self._label = name, explanation, label
+    def __init__(self, name: str, doc: str, label: str = "", values: Values = ("",)) -> None:
+        self.name, self.doc, self._label = name, doc, label
         self._cells = {value: cells.allocate() for value in values}
 
     def inc(self, value: str = "") -> None:
         """Count one."""
         cells.add(self._cells[value])
 
-    def samples(self) -> Iterator[tuple[str, str, float]]:
+    def samples(self) -> Samples:
         for value, cell in self._cells.items():
             yield "", f'{self._label}="{value}"' if self._label else "", cells.total(cell)
 
 
 class Histogram:
-    """Seconds by label, in buckets of these upper bounds, summed over all processes."""
+    """Durations by label, in buckets with these upper bounds in seconds, summed over all processes."""
 
     kind = "histogram"
 
-    def __init__(self, name: str, explanation: str, bounds: Sequence[float], label: str, values: Sequence[str]) -> None:
-        self.name, self.explanation, self._label, self._bounds = name, explanation, label, tuple(bounds)
+    def __init__(self, name: str, doc: str, bounds: Sequence[float], label: str, values: Values) -> None:
+        self.name, self.doc, self._label, self._bounds = name, doc, label, tuple(bounds)
         self._sum = len(bounds) + 1  # after the last bucket, which has no upper bound
         self._cells = {value: cells.allocate(self._sum + 1) for value in values}
 
     def observe(self, seconds: float, value: str) -> None:
-        """Count one that took so long."""
+        """Count one duration."""
         first = self._cells[value]
         cells.add_pair(first + bisect_left(self._bounds, seconds), first + self._sum, seconds)
 
-    def samples(self) -> Iterator[tuple[str, str, float]]:
+    def samples(self) -> Samples:
         for value, first in self._cells.items():
             count = 0.0
             for position, bound in enumerate([*map(repr, self._bounds), "+Inf"]):
@@ -60,26 +54,35 @@ class Histogram:
 
 
 class Gauge:
-    """A number that each process sets for itself; `combine` makes one of those of the processes that live.
+    """A number that each process sets for itself. With `label`, one number for each of its `values`.
 
-    `None` from `combine` leaves the family without a sample: nothing is known.
+    `combine` aggregates the numbers of the living processes; `None` means unknown, and there is no sample.
     """
 
     kind = "gauge"
 
-    def __init__(self, name: str, explanation: str, combine: Callable[[list[float]], float | None] = sum) -> None:
-        self.name, self.explanation, self._combine = name, explanation, combine
-        self._cell = cells.allocate(survives=False)
+    def __init__(self, name: str, doc: str, combine: Combine = sum, label: str = "", values: Values = ("",)) -> None:
+        self.name, self.doc, self._label, self._combine = name, doc, label, combine
+        self._cells = {value: cells.allocate(survives=False) for value in values}
 
-    def set(self, value: float) -> None:
+    def set(self, number: float, value: str = "") -> None:
         """Set this process's number."""
-        cells.put(self._cell, value)
+        cells.put(self._cells[value], number)
 
     def add(self, amount: float) -> None:
         """Add to this process's number."""
-        cells.add(self._cell, amount)
+        cells.add(self._cells[""], amount)
 
-    def samples(self) -> Iterator[tuple[str, str, float]]:
-        value = self._combine(cells.of_living(self._cell))
-        if value is not None:
-            yield "", "", value
+    def samples(self) -> Samples:
+        for value, cell in self._cells.items():
+            number = self._combine(cells.of_living(cell))
+            if number is not None:
+                yield "", f'{self._label}="{value}"' if self._label else "", number
+
+
+def text(family: Counter | Histogram | Gauge) -> str:
+    """The family in Prometheus's text format."""
+    lines = [f"# HELP {family.name} {family.doc}", f"# TYPE {family.name} {family.kind}"]
+    for suffix, labels, value in family.samples():
+        lines.append(f"{family.name}{suffix}{{{labels}}} {value!r}" if labels else f"{family.name}{suffix} {value!r}")
+    return "\n".join(lines) + "\n"

@@ -1,19 +1,19 @@
-"""The Redis side: a `RedisConfig` becomes a `CACHES` entry, and django-redis follows the configuration in force."""
+"""From a `RedisConfig` to a `CACHES` entry; django-redis then follows the configuration in force."""
 
 from typing import Any
 
 from ..document.model import Document, RedisConfig
 from ..messages import Message, _
 
-# Seconds. Together they keep the promise of a 503 within a second: only one of them can run out in one request.
+# Seconds. A 503 comes within a second, because at most one of them expires in one request.
 CONNECT_TIMEOUT = 0.3
 COMMAND_TIMEOUT = 0.4
 
 
 def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:
-    """Django's `CACHES` entry for the server that `config` names; `options` go to django-redis on top.
+    """Django's `CACHES` entry for the server in `config`, with further `options` for django-redis.
 
-    The password stays a `SecretStr`, so that no `repr` of the settings shows it.
+    The password stays a `SecretStr`, so that no `repr` of the settings contains it.
     """
     host = f"[{config.redis_host}]" if ":" in config.redis_host else config.redis_host
     return {
@@ -32,7 +32,7 @@ def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:
 
 
 def place(document: Document) -> Message:
-    """For people: where the Redis is that the document names."""
+    """For people: the address and database of the document's Redis."""
     config = document.redis_config
     where = f"{config.redis_host}:{config.redis_port}"
     return _("%(place)s, database %(database)s", place=where, database=config.redis_db)

@@ -1,4 +1,4 @@
-"""django-redis's two public hooks, CLIENT_CLASS and CONNECTION_FACTORY, so that a cache follows the configuration."""
+"""django-redis's public hooks CLIENT_CLASS and CONNECTION_FACTORY: the cache follows the configuration in force."""
 
 from typing import Any
 
@@ -11,38 +11,38 @@ from . import cache_entry
 
 
 class ConnectionFactory(DjangoRedisConnectionFactory[Any, Any, Any]):
-    """Builds a pool for each configuration.
+    """Creates a pool for each configuration.
 
-    django-redis keeps its pools by URL for ever, so a new password under the same URL would change nothing.
+    django-redis caches its pools by URL, so a new password under the same URL would change nothing.
     """
 
     def make_connection_params(self, url: str) -> dict[str, Any]:
-        """Add what makes connecting one command, not five, and bring the password out of its `SecretStr`."""
+        """Reduce connecting from five commands to one, and take the password out of its `SecretStr`."""
         params: dict[str, Any] = super().make_connection_params(url) | {"protocol": 2, "driver_info": None}
         if "password" in params:
             params["password"] = params["password"].get_secret_value()
         return params
 
     def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
-        """Always create: whoever holds the client holds its pool."""
+        """Always create a pool: it lives as long as its client."""
         return self.get_connection_pool(params)
 
 
 class FollowingClient(DefaultClient[Any, Any, Any]):
-    """Hands out the Redis client of the configuration in force, whichever that is when asked."""
+    """Returns the Redis client of the configuration that is in force at each call."""
 
     def get_client(self, write: bool = True, tried: list[int] | None = None) -> Redis:
-        """The client in force; `OPTIONS["FOLLOW"]` returns it."""
+        """The client in force, from `OPTIONS["FOLLOW"]`."""
         client: Redis = self.connection_factory.options["FOLLOW"]()
         return client
 
     def get_client_with_index(self, write: bool = True, tried: list[int] | None = None) -> tuple[Redis, int]:
-        """The same, for django-redis's own methods; there is one server, so its index is 0."""
+        """The same for django-redis's own methods; the index of the only server is 0."""
         return self.get_client(write, tried), 0
 
 
 def open_client(config: RedisConfig) -> Redis:
-    """A Redis client with a pool of its own, built as django-redis builds one from the `CACHES` entry."""
+    """A Redis client with a pool of its own, created as django-redis does from the `CACHES` entry."""
     entry = cache_entry(config)
     client: Redis = ConnectionFactory(entry["OPTIONS"]).connect(entry["LOCATION"])
     return client

@@ -1,4 +1,4 @@
-"""A Redis client that is built when first asked for, and retired once."""
+"""A Redis client that is created at its first use and can be retired."""
 
 import threading
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LazyClient:
-    """The client of one `RedisConfig`. It is built at its first use: after the fork, and never for most commands."""
+    """The client of one `RedisConfig`, created at its first use: after the fork, and never for most commands."""
 
     def __init__(self, config: RedisConfig) -> None:
         self.config = config
@@ -19,7 +19,7 @@ class LazyClient:
         self._retired = False
 
     def get(self) -> "Redis":
-        """The client; for ever the same one."""
+        """The client, always the same one."""
         return self._client or self._build()
 
     def _build(self) -> "Redis":
@@ -32,7 +32,7 @@ class LazyClient:
             return self._client
 
     def retire(self) -> None:
-        """Close the idle connections now and each busy one after its command. Whoever holds the client can go on."""
+        """Close idle connections now and each busy one after its command. The client stays usable."""
         with self._lock:
             self._retired = True
             self._retire_pool()

@@ -1,4 +1,4 @@
-"""The connection pool: its connections retry connecting, never a command, and it can be retired while in use."""
+"""The connection pool: its connections retry to connect, never a command, and it can be retired while in use."""
 
 import socket
 from typing import Any
@@ -13,19 +13,19 @@ from .. import metrics
 
 _CONNECT_RETRIES = 2
 _CONNECT_BACKOFF = 0.05  # seconds
-_SHORTEST_SECRET = 4  # a shorter one stands in ordinary words as well
+_SHORTEST_SECRET = 4  # a shorter one is part of ordinary words
 
 
 class CannotConnect(RedisConnectionError):
-    """There is no connection to be had: refused, no route, no such name. Nothing was sent."""
+    """No connection could be made: refused, no route, unknown name. Nothing was sent."""
 
 
 class ConnectRetryingConnection(Connection):
-    """A TCP connection that tries again to connect, briefly.
+    """A TCP connection that briefly retries to connect.
 
     Only that: redis-py's own `retry` covers sending and reading as well, and would count a hit once for each lost
-    reply. A time-out is not tried again (the visitor waits), nor a wrong password (it stays wrong), nor a name that is
-    not found: the resolver has tried for as long as it was told to.
+    reply. A time-out is not retried (the visitor waits), nor a wrong password (it stays wrong), nor an unknown name
+    (the resolver has already retried).
     """
 
     _is_counted = False
@@ -34,8 +34,9 @@ class ConnectRetryingConnection(Connection):
         """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`."""
         if self.is_connected:
             return
+        retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
         try:
-            self._connect_with_retries()
+            retry.call_with_retry(super().connect, self.disconnect, is_retryable=_is_transient)
         except (AuthenticationError, ResponseError) as error:
             raise type(error)(_without_password(str(error), self.password)) from None
         except RedisConnectionError as error:
@@ -50,14 +51,10 @@ class ConnectRetryingConnection(Connection):
             self._is_counted = False
             metrics.POOL_CONNECTIONS.add(-1)
 
-    def _connect_with_retries(self) -> None:
-        retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
-        retry.call_with_retry(super().connect, self.disconnect, is_retryable=_is_transient)
 
-
-def _without_password(said: str, password: str | None) -> str:
-    """The server's words, for pages and logs: one that does not know AUTH repeats the arguments, or their beginning."""
-    words = said.partition(", with args")[0]
+def _without_password(text: str, password: str | None) -> str:
+    """The server's error for pages and logs: a server that does not know AUTH repeats its arguments, or their start."""
+    words = text.partition(", with args")[0]
     repeats = password is not None and len(password) >= _SHORTEST_SECRET and password[:8] in words
     return "an answer that repeats the password" if repeats else words
 
@@ -68,19 +65,19 @@ def _is_transient(error: Exception) -> bool:
 
 
 class RetirablePool(ConnectionPool):
-    """A pool that, once retired, closes each connection when its command has ended and keeps none open."""
+    """A pool that, once retired, closes each connection after its command."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(connection_class=ConnectRetryingConnection, **kwargs)
         self._retired = False
 
     def retire(self) -> None:
-        """Close the idle connections now and the busy ones as they come back. Nothing in flight is cut."""
+        """Close idle connections now, and busy ones when they are released. No command is interrupted."""
         self._retired = True
         self.disconnect(inuse_connections=False)
 
     def release(self, connection: Any) -> None:
-        """Take a connection back. The check comes after: a pool retired meanwhile must not keep it."""
+        """Take a connection back, then check: a pool that was retired meanwhile must not keep it."""
         super().release(connection)
         if self._retired:
             self.disconnect(inuse_connections=False)

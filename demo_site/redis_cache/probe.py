@@ -1,4 +1,4 @@
-"""Whether the Redis that a document names can be used."""
+"""The probe of a document's Redis."""
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
@@ -9,7 +9,7 @@ from .lazy import LazyClient
 
 
 def faults(config: RedisConfig) -> list[Fault]:
-    """PING with the document's own credentials and database. Empty when it answers; else why not, by member."""
+    """PING with the document's credentials and database. Empty if Redis answers, else the faults by member."""
     place = f"{config.redis_host}:{config.redis_port}"
     client = LazyClient(config)
     try:
@@ -19,7 +19,7 @@ def faults(config: RedisConfig) -> list[Fault]:
     except ResponseError as error:
         member = "redis_db" if "DB index" in str(error) else ""
         return [Fault(member, _("the Redis at %(place)s answers %(reason)s", place=place, reason=error))]
-    except (RedisError, OSError, ValueError) as error:  # ValueError: an address that no system call takes
+    except (RedisError, OSError, ValueError) as error:  # ValueError: an address that the system rejects
         return [
             Fault("redis_host", _("the Redis at %(place)s does not answer (%(reason)s)", place=place, reason=error))
         ]
