@@ -82,7 +82,6 @@ def _increment(hits: int) -> Committed[Counted]:
 
 
 def _kind(error: BaseException | None) -> str:
-    """The failure's kind in the metrics."""
     if not isinstance(error, RedisError):
         return "internal"
     if isinstance(error, _Resting):

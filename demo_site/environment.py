@@ -127,6 +127,5 @@ class Environment(dict[str, Any]):
 
 
 def invalid(faults: list[str]) -> StartupError:
-    """The error of a start with invalid variables."""
     listed = joined([_("The environment is invalid:"), *faults], "\n  ")
     return StartupError("invalid", joined([listed, _("Correct or unset it.")], "\n"))

@@ -54,7 +54,6 @@ class Message(str):
         return Message(self.template, **parameters)
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads: ``{"template": ..., "parameters": {...}}``."""
         parameters = {n: v.as_json() if isinstance(v, Message) else v for n, v in self.parameters.items()}
         return {"template": self.template, "parameters": parameters}
 
@@ -81,8 +80,6 @@ _ = Message
 
 
 class MessageError(Exception):
-    """An error whose text is a message."""
-
     def __init__(self, message: Message) -> None:
         super().__init__(message)
         self.message = message

@@ -384,13 +384,13 @@ def test_definition_defaults_to_where_gunicorn_listens(listening):
 
 def test_rows_say_that_the_bind_decided(environment, new_site):
     script = (
-        "import json, socket\n"
+        "import dataclasses, json, socket\n"
         "from django.conf import settings\n"
         "from demo_site.monitoring import effective\n"
         "from demo_site.instance import listeners\n"
         f"listeners.remember([socket.create_server(({ANY!r}, 0))])\n"
         "rows = effective.rows(settings.CONFIGURATION)\n"
-        "print(json.dumps([listeners.bound().port, *(row.as_dict() for row in rows)]))"
+        "print(json.dumps([listeners.bound().port, *(dataclasses.asdict(row) for row in rows)]))"
     )
     port, *rows = json.loads(new_site(environment).command("shell", "-v0", "-c", script).stdout)
     found = {row["setting"]: row for row in rows}

@@ -7,7 +7,6 @@ the history in Consul, the compare-and-set.
 import json
 import logging
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,7 +64,7 @@ class ChangePage:
     def answer(self) -> HttpResponse:
         """The page, or after a save the way to where it shows."""
         try:
-            with closing(self.start.open_client(TIMEOUTS)) as client:
+            with self.start.open_client(TIMEOUTS) as client:
                 stored = repository.read(client, self.start.key)
                 # After the document: it cannot be a later one than a save that is not found. A button is pressed twice.
                 made = history.read(client, self.start.key, self.save_id) if self.is_save else None
@@ -140,7 +139,7 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
     key, keep = live.start.key, live.start.environment["DEMO_CONFIG_HISTORY"]
     logged = _log(key, change, user)
     try:
-        with closing(live.start.open_client(TIMEOUTS)) as client:
+        with live.start.open_client(TIMEOUTS) as client:
             saved = repository.save(client, key, raw, change, keep)
     except (repository.Conflict, ConsulError):
         _try(logged.delete)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 
 from .. import redis_cache
 from ..config import changes, history, masking, probing
-from ..config.repository import StoredDocument
+from ..config.repository import StoredDocument, parsed
 from ..consul_agent.errors import ConsulError
 from ..messages import Message, _, translated
 from . import conflicts, secret_shares
@@ -84,7 +84,7 @@ class _EditPage(ChangePage):
     def unreachable(self, error: ConsulError) -> HttpResponse:
         if self.data is None:
             return self._off(error.message)
-        form = self._form(StoredDocument(self.live.in_force.revision.raw, _number(self.data.get("base_index"))))
+        form = self._form(parsed(self.live.in_force.revision.raw, _number(self.data.get("base_index"))))
         form.add_error(None, translated(error.message, gettext))
         return self.page(form, base_shown=self.data.get("base_shown"), kept=True)
 

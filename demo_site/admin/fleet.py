@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -37,7 +36,7 @@ def _instances(live: Live, index: int | None) -> list[Instance]:
     """The instances, the ones that somebody must look at first."""
     # For a moment the others may have taken a change over and not published that yet.
     is_new = (datetime.now(UTC) - live.in_force.revision.loaded_at).total_seconds() < _SETTLED_SECONDS
-    with closing(live.start.open_client(checks.QUICK)) as client:
+    with live.start.open_client(checks.QUICK) as client:
         service = live.start.environment["SERVICE_NAME"]
         found = overview(client, live.start.key, service, None if is_new else index)
     return sorted(found, key=lambda instance: instance.good)

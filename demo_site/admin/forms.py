@@ -171,7 +171,6 @@ class NumberField(forms.Field):
     """A number as JSON has it: 5 is no 5.0. What is no number stays text, and the document says what is wrong."""
 
     def to_python(self, value: Any) -> Any:
-        """The whole number, or else the number."""
         for kind in (int, float):
             with contextlib.suppress(ValueError, TypeError):
                 return kind(value)
@@ -187,7 +186,6 @@ class ChoiceField(forms.Field):
         super().__init__(widget=forms.Select(choices=listed if is_needed else [("", "---------"), *listed]), **options)
 
     def to_python(self, value: Any) -> Any:
-        """The value that is chosen."""
         return self.known.get(value, value or None)
 
 
@@ -203,13 +201,11 @@ class LinesField(TextField):
     """A list of texts, one on each line. A line end inside of one is shown as ``\\n``, a backslash as two."""
 
     def prepare_value(self, value: Any) -> Any:
-        """The lines of a list; what a browser sent stays as it is."""
         if not isinstance(value, list):
             return value
         return "".join(_lines(str(item)).replace("\\", r"\\").replace("\n", r"\n") + "\n" for item in value)
 
     def to_python(self, value: Any) -> Any:
-        """The list of the lines."""
         if isinstance(value, list):
             return list(map(_lines, value))
         lines = value.removesuffix("\n").split("\n") if value else []

@@ -1,6 +1,5 @@
 """The history of the document, and going back in it: a rollback is a new save of an older version."""
 
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,7 +37,7 @@ def last_changes(live: Live) -> list[history.Event]:
     """The newest changes, newest first; none while Consul does not answer, which the status reports."""
     key = live.start.key
     try:
-        with closing(live.start.open_client(TIMEOUTS)) as client:
+        with live.start.open_client(TIMEOUTS) as client:
             stored, saves = repository.read(client, key), history.newest(client, key, _LAST_CHANGES)
     except ConsulError:
         return []
@@ -51,9 +50,9 @@ def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     key = live.start.key
     context = context | {"page": "history", "title": gettext("History of the configuration")}
     try:
-        with closing(live.start.open_client(TIMEOUTS)) as client:
-            stored, all_saves = repository.read(client, key), history.read_all(client, key)
-        context |= {"events": _timeline(live, stored, all_saves.saves), "history": all_saves}
+        with live.start.open_client(TIMEOUTS) as client:
+            stored, (saves, unread) = repository.read(client, key), history.read_all(client, key)
+        context |= {"events": _timeline(live, stored, saves), "saves": saves, "unread": unread}
     except ConsulError as error:
         context["off"] = error.message
     return TemplateResponse(request, "demo_site/history.html", context)
@@ -111,7 +110,7 @@ class _RollbackPage(ChangePage):
         if self.data is None:
             return self.page(CommentForm(), off=error.message)
         revision = self.live.in_force.revision
-        stored = repository.StoredDocument(revision.raw, 0)
+        stored = repository.parsed(revision.raw, 0)
         form = self._form(self.masker(changes.base(stored, revision)))
         form.add_error(None, translated(error.message, gettext))
         return self.page(form, base_index=self.data.get("base_index", ""), kept=True)
@@ -125,7 +124,8 @@ class _RollbackPage(ChangePage):
         if back.replaced is None:
             reason = _("The version before was not readable, so there is nothing to go back to.")
             return Target(faults=(Fault("", reason),))
-        new = {path: _as_stored(shown.value) for path, shown in back.replaced.items() if not shown.withheld}
+        old = {path: shown.value for path, shown in back.replaced.items() if not shown.withheld}
+        new = {path: changes.REMOVED if value is None else value for path, value in old.items()}
         raw = base.changed(
             {path: new[path] for path in FIELDS if path in new} | self._secrets_kept(stored, back.replaced)
         )
@@ -153,7 +153,3 @@ class _RollbackPage(ChangePage):
         known = {"page": "rollback", "title": gettext("Roll back"), "new_id": self.save_id, "form": form}
         context = self.context | known | {"save": self.back} | self.known | more
         return TemplateResponse(self.request, "demo_site/rollback.html", context)
-
-
-def _as_stored(value: Any) -> Any:
-    return changes.REMOVED if value is None else value

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from .. import metrics
 from ..consul_agent.kv import Entry
@@ -12,7 +13,7 @@ from ..messages import Message, _, trace, unforeseen
 from . import probing
 from .live import Live
 from .revision import parsed
-from .status import CURRENT, Rejected, Status, now, out_of_step
+from .status import CURRENT, Rejected, Status, out_of_step
 
 # After a change, for each worker of the instance: what the first ones still have to do, and their next questions, would
 # compete with the answers that the last ones wait for.
@@ -126,4 +127,4 @@ class Follower:
 
     def _confirm(self) -> None:
         self.live.become(Status(CURRENT))
-        self.live.shared.save_snapshot(self.live.in_force.revision, now())
+        self.live.shared.save_snapshot(self.live.in_force.revision, datetime.now(UTC))

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -67,13 +66,6 @@ class Event:
     in_force_since: datetime | None = None
 
 
-class Saves(NamedTuple):
-    """All saves in Consul, newest first; `unread` counts those that could not be read in time."""
-
-    saves: list[Save]
-    unread: int = 0
-
-
 def new_id(now: datetime) -> str:
     """A name for an entry: it sorts by time, and no two are equal."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
@@ -98,8 +90,11 @@ def newest(client: Client, key: str, count: int) -> list[Save]:
     return _by_index(read(client, key, name.removeprefix(prefix(key))) for name in keys(client, key)[:count])
 
 
-def read_all(client: Client, key: str) -> Saves:
-    """Every save, in one request; where that is too much for one answer, one by one while there is time."""
+def read_all(client: Client, key: str) -> tuple[list[Save], int]:
+    """Every save, newest first, and how many could not be read in time.
+
+    In one request; where that is too much for one answer, one by one.
+    """
     start = len(prefix(key))
     try:
         entries = kv.tree(client, prefix(key))
@@ -108,8 +103,8 @@ def read_all(client: Client, key: str) -> Saves:
         found: list[Save | None] = []
         while len(found) < len(names) and time.monotonic() < deadline:
             found.append(read(client, key, names[len(found)][start:]))
-        return Saves(_by_index(found), len(names) - len(found))
-    return Saves(_by_index(_decoded(entry.value, entry.key[start:], entry.modify_index) for entry in entries))
+        return _by_index(found), len(names) - len(found)
+    return _by_index(_decoded(entry.value, entry.key[start:], entry.modify_index) for entry in entries), 0
 
 
 def _by_index(saves: Iterable[Save | None]) -> list[Save]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..messages import _
 from ..redis_cache.lazy import LazyClient
@@ -11,9 +11,6 @@ from .revision import Revision
 from .shared import SharedState
 from .source import Start
 from .status import CURRENT, SNAPSHOT, Status, initial, out_of_step, transition
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 NOT_FOLLOWED = _("this process does not follow the key: gunicorn.conf.py, which starts the watch, was not read")
 
@@ -29,13 +26,8 @@ class InForce:
         self.client = client or LazyClient(revision.document.redis_config)
 
     @property
-    def redis(self) -> "Redis":
+    def redis(self) -> Any:
         return self.client.get()
-
-    def replaced_by(self, revision: Revision) -> "InForce":
-        """Another revision, with the same client where its Redis is the same."""
-        is_same = revision.document.redis_config == self.client.config
-        return InForce(revision, self.client if is_same else None)
 
 
 class Live:
@@ -59,7 +51,7 @@ class Live:
             raise self.start.error or RuntimeError("started without a configuration")
         return self._in_force
 
-    def redis(self) -> "Redis":
+    def redis(self) -> Any:
         return self.in_force.redis
 
     def serve(self) -> None:
@@ -80,9 +72,10 @@ class Live:
     def replace(self, revision: Revision) -> None:
         """Put a revision in force, whose probe has passed."""
         old = self.in_force
-        new = old.replaced_by(revision)
+        is_same = revision.document.redis_config == old.client.config
+        new = InForce(revision, old.client if is_same else None)
         self._in_force = new  # one reference: every later request sees all of the new, every earlier one all of the old
-        if new.client is not old.client:
+        if not is_same:
             old.client.retire()
 
     def become(self, status: Status) -> None:

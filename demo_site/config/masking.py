@@ -28,7 +28,10 @@ class Masker:
     """
 
     def __init__(self, environment: Environment, *sources: Document | Mapping[str, Any] | None) -> None:
-        found = [*_environment_secrets(environment), *(s for source in sources if source for s in _secrets(source))]
+        settings_by_path = [values(each) if isinstance(each, Document) else each for each in sources if each]
+        given_values = [value for each in settings_by_path for value in each.values()]
+        typed = [value.get_secret_value() for value in given_values if isinstance(value, SecretStr)]
+        found = [*_environment_secrets(environment), *typed]
         self._secrets = sorted({s for s in found if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
 
     def mask(self, secret: str) -> str:
@@ -61,13 +64,6 @@ def _environment_secrets(environment: Environment) -> Iterator[str]:
     yield from (str(value) for value in (database.get("PASSWORD"), *options) if value)
 
 
-def _secrets(source: Document | Mapping[str, Any]) -> Iterator[str]:
-    by_path = values(source) if isinstance(source, Document) else source
-    for value in by_path.values():
-        if isinstance(value, SecretStr):
-            yield value.get_secret_value()
-
-
 @dataclass(frozen=True)
 class Shown:
     """A setting's value; `withheld` where a mask stands in its place. None: not set."""
@@ -82,8 +78,6 @@ UNSET = Shown(None)
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting before and after a change."""
-
     setting: str
     before: Shown
     after: Shown

@@ -1,7 +1,6 @@
 """The document as it is stored in Consul now, and saving another in its place: compare-and-set with its history."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from ..consul_agent import kv, txn
 from ..consul_agent.client import Client
@@ -17,25 +16,20 @@ _IMPOSSIBLE_INDEX = 2**63 - 1
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """What the key holds: `index` is its ModifyIndex, 0 when the key is not there."""
+    """What the key holds: `index` is its ModifyIndex, 0 when the key is not there; the document, or what is wrong."""
 
     raw: bytes = field(repr=False)
     index: int
+    document: Document | None = None
+    faults: tuple[Fault, ...] = ()
 
-    @cached_property
-    def _parsed(self) -> tuple[Document | None, tuple[Fault, ...]]:
-        try:
-            return parse(self.raw), ()
-        except DocumentInvalid as error:
-            return None, error.faults
 
-    @property
-    def document(self) -> Document | None:
-        return self._parsed[0]
-
-    @property
-    def faults(self) -> tuple[Fault, ...]:
-        return self._parsed[1]
+def parsed(raw: bytes, index: int) -> StoredDocument:
+    """The stored bytes as a document, if they are a valid one."""
+    try:
+        return StoredDocument(raw, index, parse(raw))
+    except DocumentInvalid as error:
+        return StoredDocument(raw, index, faults=error.faults)
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Unconfirmed(MessageError):
 def read(client: Client, key: str) -> StoredDocument:
     """The document as it is stored now. Raises `ConsulError`."""
     _index, entry = kv.query(client, key)
-    return StoredDocument(entry.value, entry.modify_index) if entry else StoredDocument(b"", 0)
+    return parsed(entry.value, entry.modify_index) if entry else parsed(b"", 0)
 
 
 def write_refusal(client: Client, key: str) -> Message | None:

@@ -126,5 +126,4 @@ class SharedState:
 
 
 def _parsed(stored: StoredRevision) -> Revision:
-    document = parse_again(stored.raw)
-    return Revision(stored.raw, stored.kind, stored.place, stored.index, stored.loaded_at, stored.generation, document)
+    return Revision(**vars(stored), document=parse_again(stored.raw))

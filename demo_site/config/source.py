@@ -51,7 +51,6 @@ class Start:
         return str(self.environment["DEMO_CONFIG_KEY"])
 
     def open_client(self, timeouts: Timeouts = Timeouts(), **options: Any) -> Client:  # noqa: B008 (immutable)
-        """A client of the agent, to be closed by the caller."""
         return Client(self.address, timeouts, **options)
 
 

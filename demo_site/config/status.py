@@ -16,10 +16,6 @@ _MOST_FAULTS = 5  # of one document, in a sentence
 logger = logging.getLogger(__name__)
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True)
 class Rejected:
     """A newer document that did not take effect: its index and why. `transient`: it may yet do so unchanged."""
@@ -56,7 +52,7 @@ class Status:
     state: str
     reason: Message | None = None
     rejected: Rejected | None = None
-    since: datetime = field(default_factory=now)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def explanation(self) -> Message | None:

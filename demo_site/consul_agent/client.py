@@ -53,8 +53,13 @@ class Client(consul.Consul):
 
     http_connect = connect  # py-consul's name for the same hook
 
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Close the connections."""
         self.http.close()
 
 
@@ -81,6 +86,12 @@ class _Transport(consul.base.HTTPClient):
         self._address = address
         self._timeouts = timeouts
         self._connection = Connection(address, timeouts.connect, on_answer)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._connection.close()

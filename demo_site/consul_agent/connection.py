@@ -53,7 +53,6 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Close the connection; the next request opens another one."""
         if self._http:
             self._http.close()
 

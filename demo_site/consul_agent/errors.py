@@ -12,7 +12,6 @@ class Unreachable(ConsulError):
 
     @classmethod
     def answered(cls, url: str, status: int, reason: str | Message) -> "Unreachable":
-        """The agent answered with a 5xx."""
         answer = {"url": url, "status": status, "reason": reason}
         return cls(_("Consul at %(url)s answered %(status)s: %(reason)s.", **answer))
 
@@ -30,7 +29,6 @@ class Garbled(ConsulError):
 
     @classmethod
     def sent(cls, url: str, what: Message) -> "Garbled":
-        """What listens at `url` sent `what`."""
         return cls(_("What listens at %(url)s is not a Consul agent: it sent %(what)s.", url=url, what=what))
 
 

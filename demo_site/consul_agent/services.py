@@ -84,7 +84,6 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
 
 
 def remove_check(client: Client, check_id: str) -> None:
-    """Deregister one check."""
     _write(client, f"/v1/agent/check/deregister/{check_id}")
 
 
@@ -104,7 +103,6 @@ def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
 
 
 def names(client: Client) -> dict[str, list[str]]:
-    """All services of the catalog with their tags."""
     return _get(client, "/v1/catalog/services", dict)
 
 

@@ -22,7 +22,6 @@ class Failure:
 
     @property
     def is_denied(self) -> bool:
-        """Whether the token lacks a right."""
         return "permission denied" in self.reason.lower()
 
 
@@ -45,7 +44,6 @@ def delete(key: str) -> Operation:
 
 
 def size(operations: list[Operation]) -> int:
-    """The size of the request in bytes."""
     return len(json.dumps(operations))
 
 

@@ -64,7 +64,6 @@ class SettingField:
 
     @property
     def example(self) -> Any:
-        """A value that the member may have."""
         if self.declared.example is not None:
             return self.declared.example
         if self.choices:
@@ -145,7 +144,6 @@ def printable(name: str) -> str:
 
 
 def example(model: type[Group]) -> dict[str, Any]:
-    """The smallest document, to start from."""
     found: dict[str, Any] = {}
     for field in fields_of(model):
         if field.required:

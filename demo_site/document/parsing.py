@@ -32,7 +32,6 @@ class Fault(NamedTuple):
 
     @property
     def message(self) -> Message:
-        """Both in one sentence."""
         return _("%(path)s: %(problem)s", path=self.path, problem=self.problem)
 
     def __str__(self) -> str:

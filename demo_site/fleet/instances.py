@@ -70,7 +70,6 @@ def overview(client: Client, config_key: str, service: str, stored_index: int | 
 
 
 def _workers(client: Client, config_key: str, stored_index: int | None) -> dict[str, list[Worker]]:
-    """The workers by instance."""
     start = prefix(config_key)
     alive_at = timestamp(datetime.now(UTC) - timedelta(seconds=GONE_SECONDS))
     found = defaultdict(list)

@@ -8,7 +8,6 @@ from ..messages import Message, _
 
 UNREADABLE = _("unreadable")
 _LONGEST_REASON = 500  # characters: a bad document has a reason per fault, and every worker stores and shows it
-_FLEET_MEMBERS = ("instance", "pid", "index", "state", "reason", "started_at", "seen_at")
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,6 @@ class Worker:
         """Whether it runs what it should; else `reason` says why not."""
         return self.state in ("current", "file")
 
-    def as_dict(self) -> dict[str, Any]:
-        """One row of `effective_config --fleet`."""
-        members = asdict(self)
-        return {name: members[name] for name in _FLEET_MEMBERS}
-
     def as_json(self) -> bytes:
         """The value of the worker's key: beside the reason the message that it is, for the reader's language."""
         members = asdict(self) | {"reason": self.reason and self.reason[:_LONGEST_REASON]}
@@ -53,7 +47,6 @@ def prefix(config_key: str) -> str:
 
 
 def key(config_key: str, instance: str, pid: int) -> str:
-    """The key of one worker."""
     return f"{prefix(config_key)}{instance}/{pid}"
 
 

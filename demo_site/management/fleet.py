@@ -1,7 +1,6 @@
 """What the workers of all instances run, as `effective_config` prints it."""
 
 from collections import Counter
-from contextlib import closing
 from typing import Any
 
 from django.conf import settings
@@ -25,12 +24,12 @@ def report() -> tuple[list[dict[str, Any]], str]:
     """A row for each worker; and for people these and a line for each instance: a worker that is missing has no row."""
     start = settings.CONFIGURATION.start
     try:
-        with closing(start.open_client()) as client:
+        with start.open_client() as client:
             _index, stored = kv.query(client, start.key)
         instances = _instances(Timeouts(), stored.modify_index if stored else None)
     except ConsulError as error:
         raise command_error(error) from error
-    rows = [worker.as_dict() for instance in instances for worker in instance.workers]
+    rows = [{name: getattr(w, name) for name in _COLUMNS} for instance in instances for w in instance.workers]
     moments = ("started_at", "seen_at")  # a narrow column may break them at the blank
     shown = [row | {name: row[name].replace("T", " ")[:19] for name in moments} for row in rows]
     lines = [*([table(shown, _COLUMNS)] if rows else []), *map(_sentence, instances)]
@@ -49,7 +48,7 @@ def summary(stored_index: int | None) -> str:
 
 def _instances(timeouts: Timeouts, stored_index: int | None) -> list[Instance]:
     start = settings.CONFIGURATION.start
-    with closing(start.open_client(timeouts)) as client:
+    with start.open_client(timeouts) as client:
         return overview(client, start.key, start.environment["SERVICE_NAME"], stored_index)
 
 

@@ -65,5 +65,4 @@ def publish(live: Any) -> None:
 
 
 def exposition() -> str:
-    """All metrics in Prometheus's text format."""
     return "".join(text(family) for family in _FAMILIES)

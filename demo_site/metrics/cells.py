@@ -39,7 +39,6 @@ def allocate(count: int = 1, *, survives: bool = True) -> int:
 
 
 def add(cell: int, amount: float = 1.0) -> None:
-    """Add to this process's number."""
     with _lock:
         row = _row or _claim()
         row[cell] += amount
@@ -54,7 +53,6 @@ def add_pair(cell: int, other: int, amount: float) -> None:
 
 
 def put(cell: int, value: float) -> None:
-    """Set this process's number."""
     with _lock:
         row = _row or _claim()
         row[cell] = value

@@ -20,7 +20,6 @@ class Counter:
         self._cells = {value: cells.allocate() for value in values}
 
     def inc(self, value: str = "") -> None:
-        """Count one."""
         cells.add(self._cells[value])
 
     def samples(self) -> Samples:
@@ -66,11 +65,9 @@ class Gauge:
         self._cells = {value: cells.allocate(survives=False) for value in values}
 
     def set(self, number: float, value: str = "") -> None:
-        """Set this process's number."""
         cells.put(self._cells[value], number)
 
     def add(self, amount: float) -> None:
-        """Add to this process's number."""
         cells.add(self._cells[""], amount)
 
     def samples(self) -> Samples:

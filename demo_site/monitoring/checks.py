@@ -1,7 +1,6 @@
 """How Consul, Redis, the document and the registration are: each with since when, and what to do."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -54,7 +53,7 @@ _REGISTRATION_UNKNOWN = Line("Registration", "note", _("not known while Consul i
 
 def lines(live: Live) -> tuple[list[Line], int | None]:
     """Ask Consul, its agent and Redis now, each for a second at most; also the index that Consul's key has, if any."""
-    with closing(live.start.open_client(QUICK)) as client:
+    with live.start.open_client(QUICK) as client:
         consul, index = _consul(live, client)
         registration = _registration(live, client) if consul.level == "good" else _REGISTRATION_UNKNOWN
     return [*map(_remembered, (consul, _redis(live))), _document(live), _remembered(registration)], index

@@ -1,7 +1,7 @@
 """The effective configuration as rows: each setting, its value or mask, where it came from, and what it feeds."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,10 +38,6 @@ class Row:
     feeds: str
     secret: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """The row as `effective_config --format json` prints it."""
-        return asdict(self)
-
 
 def rows(live: Live, state: Message | None = None) -> list[Row]:
     """Every setting of the site. Works in all four start-up conditions; asks neither Consul nor Redis.
@@ -58,15 +54,12 @@ def _state_row(live: Live, state: Message | None) -> Row:
     """The first row: the state of the document, with every fault of one that could not be used."""
     if error := live.start.error:
         reason = _("%(condition)s: %(reason)s", condition=error.condition, reason=error.message)
-        return Row("document", reason, _source(live), None, _("start-up"))
+        file = live.start.environment["DEMO_CONFIG_FILE"]
+        origin = _("file %(path)s", path=file) if file else _("Consul key %(key)s", key=live.start.key)
+        return Row("document", reason, origin, None, _("start-up"))
     revision = live.in_force.revision
     state = state or live.status.message
     return Row("document", state, revision.origin, timestamp(revision.loaded_at), "CACHES, SHOW_MESSAGE")
-
-
-def _source(live: Live) -> Message:
-    file = live.start.environment["DEMO_CONFIG_FILE"]
-    return _("file %(path)s", path=file) if file else _("Consul key %(key)s", key=live.start.key)
 
 
 def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:

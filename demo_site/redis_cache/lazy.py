@@ -1,12 +1,9 @@
 """A Redis client that is created at its first use and can be retired."""
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..document.model import RedisConfig
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 
 class LazyClient:
@@ -14,15 +11,15 @@ class LazyClient:
 
     def __init__(self, config: RedisConfig) -> None:
         self.config = config
-        self._client: Redis | None = None
+        self._client: Any = None
         self._lock = threading.Lock()
         self._retired = False
 
-    def get(self) -> "Redis":
+    def get(self) -> Any:
         """The client, always the same one."""
         return self._client or self._build()
 
-    def _build(self) -> "Redis":
+    def _build(self) -> Any:
         from .client import open_client  # redis-py takes 0.15 s to import
 
         with self._lock:
@@ -39,5 +36,4 @@ class LazyClient:
 
     def _retire_pool(self) -> None:
         if self._retired and self._client is not None:
-            pool: Any = self._client.connection_pool
-            pool.retire()
+            self._client.connection_pool.retire()

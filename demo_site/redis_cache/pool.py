@@ -45,7 +45,6 @@ class ConnectRetryingConnection(Connection):
         metrics.POOL_CONNECTIONS.add(1)
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        """Close the connection, if there is one."""
         super().disconnect(*args, **kwargs)
         if self._is_counted:
             self._is_counted = False

@@ -51,7 +51,6 @@ class ServiceDefinition:
 
     @property
     def base_url(self) -> str:
-        """The URL at which others reach this instance."""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.port}"
 
@@ -67,7 +66,6 @@ class ServiceDefinition:
 
     @property
     def ready_url(self) -> str:
-        """The URL of the readiness check."""
         return self.check_url or f"{self.base_url}/readyz"
 
     def payload(self, status: str = "critical") -> dict[str, Any]:

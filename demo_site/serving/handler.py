@@ -34,7 +34,6 @@ class LeanHandler(WSGIHandler):
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
-        """Load none."""
         self._matches: dict[str, ResolverMatch] = {}
         self._middleware_chain = convert_exception_to_response(self._answer)
 

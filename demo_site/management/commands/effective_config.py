@@ -1,5 +1,6 @@
 import json
 from argparse import ArgumentParser
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         if options["fleet"]:
             rows, shown = fleet.report()
         else:
-            rows = [row.as_dict() for row in effective.rows(settings.CONFIGURATION, _state())]
+            rows = [asdict(row) for row in effective.rows(settings.CONFIGURATION, _state())]
             shown = table(rows, ["setting", "value", "origin", "feeds"])
         self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) if options["format"] == "json" else shown)
 
