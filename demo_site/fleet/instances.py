@@ -13,7 +13,7 @@ from .worker import Worker, parsed, prefix
 
 # What Consul says of a check, from good to bad.
 PASSING, WARNING, CRITICAL = _("passing"), _("warning"), _("critical")
-_SEVERITY = {PASSING: 0, WARNING: 1, CRITICAL: 2}
+_SEVERITY: dict[str, int] = {PASSING: 0, WARNING: 1, CRITICAL: 2}
 BEHIND = _("behind")
 
 
@@ -97,6 +97,7 @@ def _health(client: Client, service: str) -> dict[str, str]:
     """The worst check of each instance and of the node it is on, as Consul counts them: both keep visitors away."""
     found: dict[str, str] = {}
     for entry in services.health_instances(client, service):
-        statuses = (Message(str(check.get("Status"))) for check in entry.get("Checks") or ())
-        found[str(entry.get("Service", {}).get("ID"))] = max(PASSING, *statuses, key=lambda s: _SEVERITY.get(s, -1))
+        statuses = [str(check.get("Status")) for check in entry.get("Checks") or ()]
+        worst = max(PASSING, *statuses, key=lambda status: _SEVERITY.get(status, -1))
+        found[str(entry.get("Service", {}).get("ID"))] = Message(worst)
     return found

@@ -1,5 +1,6 @@
 """What one worker publishes of itself, and the key in Consul KV where it does."""
 
+import functools
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from ..messages import Message, _
 
 UNREADABLE = _("unreadable")
+_state = functools.lru_cache(maxsize=64)(Message)  # there are a handful, and hundreds of workers
 _LONGEST_REASON = 500  # characters: a bad document has a reason per fault, and every worker stores and shows it
 
 
@@ -73,7 +75,7 @@ def _from_members(instance: str, pid: int, members: dict[str, Any], alive_at: st
         pid=pid,
         started_at=str(members["started_at"]),
         index=None if index is None else int(index),
-        state=Message(str(members["state"])),
+        state=_state(str(members["state"])),
         reason=_reason(members),
         workers=int(members.get("workers") or 0),
         seen_at=max(str(members["seen_at"]), alive_at),
