@@ -169,6 +169,7 @@ DOCUMENT = SITE | SMALLEST | {"secret_required": "a secret"} | COMPLETE
 PATHS = sorted(paths(DOCUMENT))
 
 
+@pytest.mark.slow
 @settings(deadline=None, database=None, max_examples=2_000, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.just(...) | values), max_size=3))
 @example([])

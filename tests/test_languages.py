@@ -79,6 +79,7 @@ def test_make_messages_leaves_the_catalogs_as_they_are(copy):
     assert contents(copy) == contents(PROJECT)
 
 
+@pytest.mark.slow
 def test_make_messages_adds_what_is_new_untranslated_and_drops_what_is_gone(copy):
     catalog = copy / "counter" / CATALOG
     before = catalog.read_text().split("\n\n")

@@ -15,6 +15,7 @@ from tests.support.shown import events
 from tests.support.waiting import wait_until
 from tests.test_admin_edit import logged
 
+pytestmark = pytest.mark.slow
 KEY = "own-config"
 
 

@@ -124,8 +124,7 @@ def test_an_exception_in_the_watch_is_shown_as_stale_and_got_over(
     assert TEXT not in caplog.text
     broken.clear()
     consul.put(config_key, document(redis, "second"))
-    wait_until(lambda: live.status.state == "current", message="the watch to be back")
-    assert following.message == "second"
+    wait_until(lambda: (live.status.state, following.message) == ("current", "second"), message="the watch to be back")
 
 
 # What a probe repeats of what it was given.

@@ -19,6 +19,8 @@ from tests.support.secrets import GUARD
 from tests.support.shown import events, workers
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # The version that is upgraded from: the last commit before each setting was declared once and the modules moved.
 OLD_COMMIT = "25aa707f3bacb6e0f31525bc44e7e7eb8f662688"
 PASSWORD = "redis_config.redis_password"  # the setting
