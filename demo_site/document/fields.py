@@ -15,7 +15,8 @@ from functools import reduce
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, SecretStr, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from ..messages import Message
 
@@ -39,6 +40,15 @@ class Setting:
     feeds: str
     multiline: bool = False
     example: Any = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As pydantic has it, but true and 1.0 are no whole numbers in a Literal either."""
+        schema = handler(source)
+        literal: Any = schema["schema"] if schema["type"] == "nullable" else schema
+        if literal["type"] == "literal" and isinstance(literal["expected"][0], int):
+            strict = core_schema.chain_schema([core_schema.int_schema(strict=True), literal])
+            return strict if literal is schema else core_schema.nullable_schema(strict)
+        return schema
 
 
 @dataclass(frozen=True)
