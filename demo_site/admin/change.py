@@ -26,6 +26,7 @@ from ..config.live import Live
 from ..config.masking import Difference, Masker, Settings, Shown
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied
+from ..document.fields import given
 from ..document.model import Document
 from ..fleet.worker import timestamp
 from ..messages import Message, _, translated
@@ -112,13 +113,13 @@ class ChangePage:
         self, stored: repository.StoredDocument, raw: bytes, document: Document, comment: str, masks: Masker
     ) -> Change:
         """The proposed change against what is stored."""
-        before = masking.shown(stored.document, masks) if stored.document else None
+        before = masking.shown(given(stored.document), masks) if stored.document else None
         return Change(
             id=self.save_id,
             raw=raw,
             replaced_index=stored.index,
             replaced=before,
-            differences=masking.differences(before or {}, masking.shown(document, masks)),
+            differences=masking.differences(before or {}, masking.shown(given(document), masks)),
             comment=str(masks.clean(comment.strip())),
             kind=self.kind,
         )

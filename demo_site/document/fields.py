@@ -133,13 +133,14 @@ def short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and repr(value).endswith(".0") else value
 
 
-def given(group: Group) -> frozenset[str]:
-    """The paths of the members that are there; the other settings are at their defaults."""
-    return frozenset(
+def given(group: Group) -> dict[str, Any]:
+    """The settings that are there, as `values` has them; the others are at their defaults."""
+    there = {
         prefix + name
         for prefix, holder in groups(group)
         for name in holder.model_fields_set & set(type(holder).model_fields)
-    )
+    }
+    return {path: value for path, value in values(group).items() if path in there}
 
 
 def unknown(group: Group) -> dict[str, Any]:
