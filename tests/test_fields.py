@@ -234,6 +234,8 @@ def problems(annotation, value):
         (Annotated[SecretStr, Field(min_length=9), S], "short", "must have at least 9 characters"),
         (Annotated[list[str], Field(max_length=1), S], ["a", "b"], "must have at most 1 items"),
         (Annotated[Literal["a", "b"], S], "c", "must be 'a' or 'b'"),
+        *[(Annotated[kind, S], True, "must be a whole number") for kind in (Literal[1, 2], Literal[1, 2] | None)],
+        (Annotated[Literal[1, 2], S], 1.0, "must be a whole number"),
         (Annotated[str, Field(pattern="^a+$"), S], "b", "must match ^a+$"),
         (Annotated[bool, S], 1, "must be true or false"),
         (Annotated[int, S], True, "must be a whole number"),

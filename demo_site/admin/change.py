@@ -25,6 +25,7 @@ from ..config.masking import Masker, Shown
 from ..config.revision import timestamp
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied
+from ..document.fields import given
 from ..document.model import Document
 from ..messages import Message, MessageError, _, translated
 from ..models import EffectiveConfiguration
@@ -94,7 +95,7 @@ class ChangePage:
 
     def change(self, stored: repository.StoredDocument, new: Document, comment: str, masks: Masker) -> history.Save:
         """The proposed change, as it will stand in the history."""
-        before = masking.shown(stored.document, masks) if stored.document else None
+        before = masking.shown(given(stored.document), masks) if stored.document else None
         return history.Save(
             saved_at=timestamp(datetime.now(UTC)),
             user=self.request.user.get_username(),
@@ -102,7 +103,7 @@ class ChangePage:
             kind=self.kind,
             replaced_index=stored.index,
             replaced=before,
-            changes=tuple(masking.differences(before or {}, masking.shown(new, masks))),
+            changes=tuple(masking.differences(before or {}, masking.shown(given(new), masks))),
             id=self.save_id,
         )
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..config.changes import REMOVED
 from ..config.masking import UNSET, Masker, Settings, Shown, show
 from ..document.fields import SettingField
 from ..document.model import FIELDS
@@ -73,5 +72,4 @@ def _typed(form: ConfigurationForm, setting: SettingField, was: Shown, masks: Ma
     began = setting.default if was == UNSET else was.value
     if setting.secret or was.withheld or not field.has_changed(began, typed):
         return None
-    value = as_stored(setting, field.to_python(typed))
-    return UNSET if value is REMOVED else show(value, masks)
+    return show(as_stored(setting, field.to_python(typed)), masks)

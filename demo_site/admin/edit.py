@@ -93,13 +93,9 @@ class _EditPage(ChangePage):
     def _form(self, stored: StoredDocument) -> ConfigurationForm:
         base = changes.base(stored, self.live.in_force.revision)
         masks = self._masks(base)
-        shown = {
-            path: masking.show(value, masks) if path in base.given else masking.UNSET
-            for path, value in base.values.items()
-        }
         if self.data:
             self.data["comment"] = str(masks.clean(self.data.get("comment", "")))  # it may name the old password
-        return ConfigurationForm(Origin(base, shown, self.request.session), self.data)
+        return ConfigurationForm(Origin(base, masking.shown(base.values, masks), self.request.session), self.data)
 
     def _masks(self, base: changes.Base) -> masking.Masker:
         return self.masker(base, typed_unseen(self.data, self.request.session) if self.data else None)

@@ -10,7 +10,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext, gettext_lazy
 
-from ..config.changes import REMOVED, Base, typed
+from ..config.changes import Base, typed
 from ..config.masking import Shown
 from ..document.fields import SettingField
 from ..document.model import FIELDS, Document
@@ -107,15 +107,15 @@ class ConfigurationForm(CommentForm):
 
     def _fields_of(self, setting: SettingField) -> Iterator[tuple[str, forms.Field]]:
         name, base = field_name(setting.path), self.origin.base
-        is_given, is_unseen = setting.path in base.given, self.origin.is_write_only(setting)
-        value = base.values[setting.path] if is_given else setting.default
+        is_given, is_unseen = setting.path in base.values, self.origin.is_write_only(setting)
+        value = base.values.get(setting.path, setting.default)
         yield name, _field(setting, value, is_given, is_unseen)
         if is_unseen:
             yield f"{name}__kept", forms.CharField(required=False, widget=forms.HiddenInput)
             if self.data.get(f"{name}__kept"):
                 label = gettext("Discard the value typed before")
                 yield f"{name}__discard", forms.BooleanField(label=label, required=False)
-        if is_given and value is not None and not setting.required and (is_unseen or not _goes_when_empty(setting)):
+        if is_given and not setting.required and (is_unseen or not _goes_when_empty(setting)):
             label = gettext("Remove it") if setting.default is None else gettext("Remove it: the default applies")
             yield f"{name}__remove", forms.BooleanField(label=label, required=False)
 
@@ -149,7 +149,7 @@ class ConfigurationForm(CommentForm):
                 self.add_error(name, gettext("The value typed before is gone with your login. Type it again."))
             return UNCHANGED if text is None else self.fields[name].to_python(text)
         if self.cleaned_data.get(f"{name}__remove"):
-            return REMOVED
+            return None
         if self.origin.is_write_only(setting) or name not in self.changed_data:
             return UNCHANGED
         return as_stored(setting, self.cleaned_data[name])
@@ -157,7 +157,7 @@ class ConfigurationForm(CommentForm):
 
 def as_stored(setting: SettingField, value: Any) -> Any:
     """What a field's value comes to in the document: what is empty goes, where that is no value of its own."""
-    return REMOVED if value is None or (value == "" and _goes_when_empty(setting)) else value
+    return None if value == "" and _goes_when_empty(setting) else value
 
 
 def _goes_when_empty(setting: SettingField) -> bool:
@@ -245,5 +245,5 @@ def _notes(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -
         yield gettext(r"One item on each line; write a line break inside an item as \n, and \ as \\.")
     if not is_given:
         yield gettext("Not set.") if value is None else gettext("Not set: the default applies.")
-    elif is_unseen and value is not None:
+    elif is_unseen:
         yield gettext("Leave empty to keep the stored one.")

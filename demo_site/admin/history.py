@@ -14,7 +14,7 @@ from ..config.live import Live
 from ..config.masking import UNSET, Masker, Settings
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
-from ..document.fields import given, values
+from ..document.fields import given
 from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
@@ -63,7 +63,7 @@ def _timeline(live: Live, stored: repository.StoredDocument, saves: list[history
     if revision.kind == "file" and not stored.index and not saves:
         return []  # nobody deleted anything
     masks = Masker(live.start.environment, live.in_force.document, changes.base(stored, revision).values)
-    current = masking.shown(stored.document, masks) if stored.document else None
+    current = masking.shown(given(stored.document), masks) if stored.document else None
     return [
         replace(event, in_force_since=revision.loaded_at) if event.index == revision.index else event
         for event in history.timeline(saves, stored.index, current)
@@ -124,8 +124,7 @@ class _RollbackPage(ChangePage):
         if back.replaced is None:
             reason = _("The version before was not readable, so there is nothing to go back to.")
             return Target(faults=(Fault("", reason),))
-        old = {path: shown.value for path, shown in back.replaced.items() if not shown.withheld}
-        new = {path: changes.REMOVED if value is None else value for path, value in old.items()}
+        new = {path: shown.value for path, shown in back.replaced.items() if not shown.withheld}
         raw = base.changed(
             {path: new[path] for path in FIELDS if path in new} | self._secrets_kept(stored, back.replaced)
         )
@@ -140,14 +139,13 @@ class _RollbackPage(ChangePage):
         rejected = self.live.status.rejected
         is_unusable = stored.document is None or (rejected is not None and rejected.index == stored.index)
         document = self.live.in_force.document if is_unusable or stored.document is None else stored.document
-        found, there = values(document), given(document)
         stood = [path for path, shown in replaced.items() if shown != UNSET]
-
-        def is_kept(path: str) -> bool:
-            return path in there and any(name.startswith(FIELDS[path].optional_group) for name in stood)
-
-        secrets = [path for path, setting in FIELDS.items() if setting.secret]
-        return {path: changes.plain(found[path]) if is_kept(path) else changes.REMOVED for path in secrets}
+        there = {
+            path: value
+            for path, value in given(document).items()
+            if any(name.startswith(FIELDS[path].optional_group) for name in stood)
+        }
+        return {path: changes.plain(there.get(path)) for path, setting in FIELDS.items() if setting.secret}
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
         known = {"page": "rollback", "title": gettext("Roll back"), "new_id": self.save_id, "form": form}

@@ -8,75 +8,61 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ..document.fields import complete, given, put, values
+from ..document.fields import complete, given, put
 from ..document.model import FIELDS, Document
 from ..document.parsing import Fault
 from .repository import StoredDocument
 from .revision import Revision
-
-REMOVED: Any = object()  # as a setting's new value: the member goes, and the default applies
 
 
 @dataclass(frozen=True)
 class Base:
     """The document that a change starts from, and the ModifyIndex that it must still have when it is saved.
 
-    `members` is its JSON object, unknown members included. `values` has each setting that is `given`, and more, by
-    path, a secret as a `SecretStr`. `faults` says what is wrong with the stored document; the settings at the paths
+    `members` is its JSON object, unknown members included. `values` has the settings that are there, by path, a secret
+    as a `SecretStr`; null is as absent. `faults` says what is wrong with the stored document; the settings at the paths
     `wrong` are those in force.
     """
 
     index: int
     members: Mapping[str, Any] = field(repr=False)
     values: Mapping[str, Any]
-    given: frozenset[str]
     wrong: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
 
     def changed(self, new: Mapping[str, Any]) -> bytes:
-        """The document with these settings by path, `REMOVED` or JSON values; every other member as it was."""
+        """The document with these settings by path, JSON values or None: the member goes. Every other one as it was."""
         result = copy.deepcopy(dict(self.members))
-        repaired = {path: plain(self.values[path]) if path in self.given else REMOVED for path in self.wrong}
+        repaired = {path: plain(self.values.get(path)) for path in self.wrong}
         for path, value in {**repaired, **new}.items():
-            if path not in self.wrong and self._stands(path, value):
-                continue
-            if value is REMOVED:
+            if path not in self.wrong and value == plain(self.values.get(path)):
+                continue  # 5 stays 5 where 5.0 is the same, and null stays null
+            if value is None:
                 _remove(result, path.split("."))
             else:
                 put(result, path, value)
         complete(Document, result)
         return json.dumps(result, ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass") + b"\n"
 
-    def _stands(self, path: str, value: Any) -> bool:
-        """Whether the document is so already: 5 stays 5 where 5.0 is the same, and null, which is as absent, null."""
-        now = plain(self.values[path]) if path in self.given else None
-        return bool(value == now) or (value is REMOVED and now is None)
-
 
 def base(stored: StoredDocument, in_force: Revision) -> Base:
     """Start from what is stored; where that is missing or wrong, from what is in force."""
     if stored.document:
-        return _base_of(stored.index, stored.raw, stored.document)
-    members = json_object(stored.raw)
+        return Base(stored.index, json_object(stored.raw) or {}, _there(stored.document))
+    members, known = json_object(stored.raw), _there(in_force.document)
     if members is None:
         faults = stored.faults if stored.index else ()
-        return _base_of(stored.index, in_force.raw, in_force.document, faults)
+        return Base(stored.index, json_object(in_force.raw) or {}, known, faults=faults)
     found = {path: _member(members, path) for path in FIELDS}
     faulty = {fault.path for fault in stored.faults}
     wrong = frozenset(path for path, value in found.items() if _is_wrong(path, value, faulty))
-    there = {path: typed(path, found[path]) for path in FIELDS if path not in wrong and found[path] is not REMOVED}
-    return Base(
-        index=stored.index,
-        members=members,
-        values={**values(in_force.document), **there},
-        given=frozenset(there) | (given(in_force.document) & wrong),
-        wrong=wrong,
-        faults=stored.faults,
-    )
+    right = {path: typed(path, value) for path, value in found.items() if path not in wrong and value is not None}
+    repaired = {path: value for path, value in known.items() if path in wrong}
+    return Base(stored.index, members, right | repaired, wrong, stored.faults)
 
 
-def _base_of(index: int, raw: bytes, document: Document, faults: tuple[Fault, ...] = ()) -> Base:
-    return Base(index, json_object(raw) or {}, values(document), given(document), faults=faults)
+def _there(document: Document) -> dict[str, Any]:
+    return {path: value for path, value in given(document).items() if value is not None}
 
 
 def json_object(raw: bytes) -> dict[str, Any] | None:
@@ -90,7 +76,7 @@ def json_object(raw: bytes) -> dict[str, Any] | None:
 
 def typed(path: str, value: Any) -> Any:
     """A setting's value as a document has it, of what stands in JSON or was typed."""
-    return SecretStr(value) if FIELDS[path].secret and value is not None else value
+    return SecretStr(value) if FIELDS[path].secret else value
 
 
 def plain(value: Any) -> Any:
@@ -104,15 +90,13 @@ def _is_wrong(path: str, value: Any, faulty: Iterable[str]) -> bool:
     Where something else broke the parser, a fault may be missing: then the value is of another kind.
     """
     kinds = (int, float) if FIELDS[path].kind is float else FIELDS[path].kind
-    is_of_kind = value is None or value is REMOVED or isinstance(value, kinds)
+    is_of_kind = value is None or isinstance(value, kinds)
     return not is_of_kind or any(path == at or path.startswith(f"{at}.") or at.startswith(f"{path}[") for at in faulty)
 
 
 def _member(members: Any, path: str) -> Any:
     for name in path.split("."):
-        if not isinstance(members, Mapping) or name not in members:
-            return REMOVED
-        members = members[name]
+        members = members.get(name) if isinstance(members, Mapping) else None
     return members
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 from pydantic import SecretStr
 
-from ..document.fields import given, values
+from ..document.fields import values
 from ..document.model import FIELDS, Document
 from ..environment import TABLE, Environment
 from ..identity import FINGERPRINT_SALT
@@ -83,10 +83,9 @@ class Difference:
     after: Shown
 
 
-def shown(document: Document, masks: Masker) -> Settings:
-    """Every setting by path; one that the document does not give is not set, whatever its default."""
-    there = given(document)
-    return {path: show(value, masks) if path in there else UNSET for path, value in values(document).items()}
+def shown(there: Mapping[str, Any], masks: Masker) -> Settings:
+    """Every setting by path, of those that are there; any other is not set, whatever its default."""
+    return {path: show(there.get(path), masks) for path in FIELDS}
 
 
 def show(value: Any, masks: Masker) -> Shown:

@@ -15,7 +15,8 @@ from functools import reduce
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, SecretStr, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from ..messages import Message
 
@@ -39,6 +40,15 @@ class Setting:
     feeds: str
     multiline: bool = False
     example: Any = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As pydantic has it, but true and 1.0 are no whole numbers in a Literal either."""
+        schema = handler(source)
+        literal: Any = schema["schema"] if schema["type"] == "nullable" else schema
+        if literal["type"] == "literal" and isinstance(literal["expected"][0], int):
+            strict = core_schema.chain_schema([core_schema.int_schema(strict=True), literal])
+            return strict if literal is schema else core_schema.nullable_schema(strict)
+        return schema
 
 
 @dataclass(frozen=True)
@@ -122,13 +132,14 @@ def short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and repr(value).endswith(".0") else value
 
 
-def given(group: Group) -> frozenset[str]:
-    """The paths of the members that are there; the other settings are at their defaults."""
-    return frozenset(
+def given(group: Group) -> dict[str, Any]:
+    """The settings that are there, as `values` has them; the others are at their defaults."""
+    there = {
         prefix + name
         for prefix, holder in groups(group)
         for name in holder.model_fields_set & set(type(holder).model_fields)
-    )
+    }
+    return {path: value for path, value in values(group).items() if path in there}
 
 
 def unknown(group: Group) -> dict[str, Any]:
