@@ -1,6 +1,7 @@
-"""This serving process as one of the fleet: starts its publisher, and says whether it is published."""
+"""This serving process as a member of the fleet: starts its publisher and reports the publisher's trouble."""
 
 import atexit
+import functools
 import os
 import threading
 from datetime import UTC, datetime
@@ -16,32 +17,28 @@ from .worker import Worker, key, timestamp
 
 _publisher: Publisher | None = None
 _port: int | None = None
-_off = _("this process serves no requests")
+_not_publishing = _("this process serves no requests")
 
 
 def publish(live: Live, port: int | None = None) -> None:
-    """Publish this worker from now to its exit. To be called once in each serving process, after the fork.
+    """Publish this worker until it exits. Call it once in each serving process, after the fork.
 
-    `port` is where it listens, if that is not SERVICE_PORT and not gunicorn's. A worker that runs on a file asks for no
-    Consul, so it publishes itself only where its instance is in Consul anyway.
+    `port` is the default of SERVICE_PORT outside gunicorn. A worker that runs on a file does not need Consul, so it
+    publishes itself only if its instance is registered there anyway.
     """
-    global _publisher, _port, _off
+    global _publisher, _port, _not_publishing
     _port = port
     environment = live.start.environment
-    if live.in_force.revision.kind == "file" and not environment.get("CONSUL_REGISTER"):
-        _off = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
+    if live.in_force.revision.kind == "file" and not environment["CONSUL_REGISTER"]:
+        _not_publishing = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
         return
     try:
         instance = service_id(environment)
     except DefinitionInvalid as error:
-        _off = _("this instance has no usable id: %(reason)s", reason=error.message)
+        _not_publishing = _("this instance has no usable id: %(reason)s", reason=error.message)
         return
-    started_at = timestamp(datetime.now(UTC))
-    _publisher = Publisher(
-        lambda: _describe(live, instance, started_at),
-        live.start.open_client,
-        key(live.start.key, instance, os.getpid()),
-    )
+    describe = functools.partial(_describe, live, instance, timestamp(datetime.now(UTC)))
+    _publisher = Publisher(describe, live.start.open_client, key(live.start.key, instance, os.getpid()))
     live.transitions.listeners.append(_publisher.change)
     threading.Thread(target=_publisher.run, name="fleet-publisher", daemon=True).start()
     atexit.register(_publisher.leave)
@@ -49,14 +46,11 @@ def publish(live: Live, port: int | None = None) -> None:
 
 def trouble() -> Message | None:
     """Why this worker is not published, for people; None while it is."""
-    return _publisher.trouble if _publisher else _off
+    return _publisher.trouble if _publisher else _not_publishing
 
 
 def service_id(environment: Environment) -> str:
-    """The id that this instance is registered under. Raises `DefinitionInvalid`.
-
-    The address is no part of it, and need not be known yet: on a wildcard address the local agent tells it.
-    """
+    """The id of this instance's registration; it does not depend on the address. Raises `DefinitionInvalid`."""
     return define(environment, address="localhost", port=environment["SERVICE_PORT"] or _port).id
 
 

@@ -43,7 +43,7 @@ def _json(rows: list[dict[str, Any]]) -> str:
 
 
 def _state() -> Message | None:
-    """What is known of the document here, where nothing follows it; None where it could not be loaded."""
+    """The state of the document in this process, which does not follow it; None if it could not be loaded."""
     live = settings.CONFIGURATION
     if live.start.error:
         return None
@@ -56,9 +56,11 @@ def _state() -> Message | None:
 
 
 def _workers(stored_index: int | None) -> str:
-    """What the workers run, in a few words; nothing while that cannot be read, because the rows matter more."""
+    """A summary of what the workers run; empty if Consul does not answer, because the rows matter more."""
+    start = settings.CONFIGURATION.start
     try:
-        instances = _overview(Timeouts(connect=0.5, read=1.0), stored_index)
+        with closing(start.open_client(Timeouts(connect=0.5, read=1.0))) as client:
+            instances = overview(client, start.key, start.environment["SERVICE_NAME"], stored_index)
     except ConsulError:
         return ""
     counts = Counter((worker.state, worker.index) for instance in instances for worker in instance.workers)
@@ -70,21 +72,17 @@ def _instances() -> list[Instance]:
     try:
         with closing(start.open_client()) as client:
             _index, stored = kv.query(client, start.key)
-        return _overview(Timeouts(), stored.modify_index if stored else None)
+            index = stored.modify_index if stored else None
+            return overview(client, start.key, start.environment["SERVICE_NAME"], index)
     except ConsulError as error:
         raise command_error(error) from error
 
 
-def _overview(timeouts: Timeouts, stored_index: int | None) -> list[Instance]:
-    start = settings.CONFIGURATION.start
-    with closing(start.open_client(timeouts)) as client:
-        return overview(client, start.key, start.environment["SERVICE_NAME"], stored_index)
-
-
 def _fleet_table(rows: list[dict[str, Any]], instances: list[Instance]) -> str:
-    """The workers, then a line for each instance: a worker that is missing has no row."""
+    """The workers, then a line for each instance, because a missing worker has no row."""
     columns = ["instance", "pid", "index", "state", "reason", "started_at", "seen_at"]
-    shown = [row | {name: _moment(row[name]) for name in ("started_at", "seen_at")} for row in rows]
+    # With a space between date and time, a narrow column can break them.
+    shown = [row | {name: row[name].replace("T", " ")[:19] for name in ("started_at", "seen_at")} for row in rows]
     parts = [table(shown, columns)] if shown else []
     return "\n".join([*parts, *map(_sentence, instances)]) or _none()
 
@@ -95,11 +93,6 @@ def _none() -> str:
         "No worker has published itself, or this token may not read it (`key:read`).\n"
         f"A worker needs `session:write` and `key:write` on `{where}`; if it lacks one, its log says so."
     )
-
-
-def _moment(text: str) -> str:
-    """Where a narrow column may break it."""
-    return text.replace("T", " ")[:19]
 
 
 def _sentence(instance: Instance) -> str:
