@@ -1,4 +1,4 @@
-"""Group commit: callers that wait at the same time share one round trip, and each takes its own number of the range."""
+"""Group commit: concurrent callers share one round trip, and each takes its own number from the range."""
 
 import threading
 from collections.abc import Callable
@@ -8,18 +8,18 @@ T = TypeVar("T")
 
 
 class Committed(NamedTuple, Generic[T]):
-    """The last number of the range that one commit took, and whatever belongs to that commit as a whole."""
+    """The last number of the range that one commit took, and a context that its callers share."""
 
     last: int
     context: T
 
 
 class CommitFailed(Exception):
-    """The commit that this caller shared failed, for all of its batch alike. The reason is its `__cause__`."""
+    """The commit failed, for all callers of its batch. The reason is the `__cause__`."""
 
 
 class _Batch(Generic[T]):
-    """The callers that share one commit. `gate` is locked until there is a result for all of them."""
+    """The callers that share one commit. `gate` is locked until there is a result."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -30,21 +30,21 @@ class _Batch(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """`commit(n)` takes n numbers at once, the way INCRBY does; `take()` gives each caller one of them.
+    """`commit(n)` takes n numbers at once, as INCRBY does; `take()` returns one of them to each caller.
 
-    One commit is under way at a time. Who comes meanwhile waits for it and then goes with the others who did, in one
-    commit more; who comes alone does not wait at all. Works with threads, and with gevent where it has patched
-    `threading` before the object is made.
+    One commit is in progress at a time. Callers that arrive meanwhile wait for it and then share the next one; a single
+    caller does not wait at all. It works with threads, and with gevent if that has patched `threading` before the
+    object is created.
     """
 
     def __init__(self, commit: Callable[[int], Committed[T]]) -> None:
         self._commit = commit
-        self._open: _Batch[T] | None = None  # the batch that can still be joined
+        self._open: _Batch[T] | None = None  # the batch that callers can still join
         self._joining = threading.Lock()
         self._committing = threading.Lock()
 
     def take(self) -> Committed[T]:
-        """A number of one's own, as `last`. Raises `CommitFailed`."""
+        """The caller's own number, as `last`. Raises `CommitFailed`."""
         with self._joining:
             batch = self._open
             if batch is None:
@@ -54,14 +54,14 @@ class GroupCommit(Generic[T]):
         if position == 0:
             self._lead(batch)
         else:
-            with batch.gate:  # each one through it lets the next one through
+            with batch.gate:  # each caller that passes lets the next one pass
                 pass
         if batch.committed is None:
             raise CommitFailed from batch.error
         return Committed(batch.committed.last - position, batch.committed.context)
 
     def _lead(self, batch: _Batch[T]) -> None:
-        """Commit for the whole batch. Whatever stops the leader, the others do not wait for ever."""
+        """Commit for the whole batch. Whatever stops the leader, the others do not wait forever."""
         try:
             with self._committing:
                 self._close(batch)
@@ -73,6 +73,6 @@ class GroupCommit(Generic[T]):
             batch.gate.release()
 
     def _close(self, batch: _Batch[T]) -> None:
-        with self._joining:  # who comes after this starts the next batch
+        with self._joining:  # a later caller starts the next batch
             if self._open is batch:
                 self._open = None

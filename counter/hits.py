@@ -1,4 +1,4 @@
-"""The counter: the plain Redis key `hits`. The only place that touches it."""
+"""The counter: the plain Redis key `hits`. No other module touches it."""
 
 import logging
 from typing import Any, NamedTuple, Protocol
@@ -21,31 +21,31 @@ logger = logging.getLogger(__name__)
 
 
 class Counted(Protocol):
-    """What the counter uses of the document."""
+    """The settings of the document that the counter uses."""
 
     show_message: str
 
 
 class Hit(NamedTuple):
-    """One counted page view: its number, and the document that it was counted under."""
+    """One counted page view: its number, and the document in force when it was counted."""
 
     number: int
     document: Counted
 
 
 class CountingFailed(Exception):
-    """Redis did not answer the INCR. It may or may not have been counted; it is never sent again."""
+    """Redis did not confirm the INCR, which may have been counted or not. It is never sent again."""
 
 
-class _Resting(RedisError):
-    """Redis was out of reach a moment ago, or keeps others waiting: it is not asked now."""
+class _BreakerOpen(RedisError):
+    """The breaker is open, or too many callers are waiting: Redis is not asked."""
 
 
 def count() -> Hit:
     """Count one page view. Raises `CountingFailed`, within a second."""
     try:
         if _breaker_of(settings.CONFIGURATION.in_force.client).turns_away(len(_waiting)):
-            raise CommitFailed from _Resting()
+            raise CommitFailed from _BreakerOpen()
         _waiting.append(None)
         try:
             number, document = _commits.take()
@@ -61,15 +61,15 @@ def count() -> Hit:
 
 
 def _increment(hits: int) -> Committed[Counted]:
-    """Add `hits` in one command; the last number of the range, and the document that was in force."""
+    """Add `hits` in one command. Returns the last number of the range, and the document in force."""
     while True:
         in_force = settings.CONFIGURATION.in_force
         redis = get_redis_connection("default")
         if settings.CONFIGURATION.in_force is in_force:
-            break  # connection and document are of one configuration: none was swapped in between
+            break  # no swap in between: connection and document belong to one configuration
     breaker = _breaker_of(in_force.client)
-    if not breaker.admits():  # it opened while these callers waited for their turn
-        raise _Resting
+    if not breaker.admits():  # it opened while these callers waited
+        raise _BreakerOpen
     try:
         number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
     except RedisError as error:
@@ -84,7 +84,7 @@ def _increment(hits: int) -> Committed[Counted]:
 def _kind(error: BaseException | None) -> str:
     if not isinstance(error, RedisError):
         return "internal"
-    if isinstance(error, _Resting):
+    if isinstance(error, _BreakerOpen):
         return "breaker_open"
     if isinstance(error, RedisTimeoutError):
         return "timeout"
@@ -95,12 +95,12 @@ def _kind(error: BaseException | None) -> str:
 
 
 _commits = GroupCommit(_increment)
-_waiting: list[None] = []  # one for each caller: adding to a list and taking from it need no lock
+_waiting: list[None] = []  # one item for each caller: appending to a list and popping from it need no lock
 _guarded: tuple[Any, Breaker] = (None, Breaker())
 
 
 def _breaker_of(client: Any) -> Breaker:
-    """The breaker of the Redis client in force: another client starts with a closed one."""
+    """The breaker of the Redis client in force. A new client starts with a closed one."""
     global _guarded
     guarded, breaker = _guarded
     if guarded is not client:

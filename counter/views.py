@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from . import hits
 
-# The style stands inside the page, so that one request fetches all; the policy admits that style and nothing else.
+# The style is inline, so that one request fetches everything; the policy allows this style and nothing else.
 _STYLE = (Path(__file__).parent / "templates" / "counter" / "style.css").read_text()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY = (
@@ -22,7 +22,7 @@ _OUT_OF_REACH = translation.gettext_noop("The counter is out of reach. Please tr
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """GET counts and says the number: one line of text, or a page for a browser. HEAD counts nothing."""
+    """GET counts and shows the number: one line of text, or a page for a browser. HEAD counts nothing."""
     if request.method == "HEAD":
         return _answer(request, "")
     try:
@@ -49,8 +49,8 @@ def _answer(request: HttpRequest, sentence: str, status: int = 200, number: int 
 
 
 def _page(request: HttpRequest, sentence: str, status: int, number: int | None) -> HttpResponse:
-    """The page in the visitor's language; the counted sentence is the same in all. `number` is shown large above it."""
-    # Here and not in a middleware, which would look for a language where a line of text is the answer.
+    """The page in the visitor's language, with `number` above the sentence. The counted sentence is not translated."""
+    # No middleware for this: a line of text needs no language.
     with translation.override(translation.get_language_from_request(request)):
         shown = translation.gettext(sentence) if sentence == _OUT_OF_REACH else sentence
         context = {"sentence": shown, "number": number, "style": _STYLE, "failed": status != 200}

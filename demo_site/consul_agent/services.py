@@ -14,6 +14,8 @@ from .errors import Garbled, Missing, Unreachable
 
 # The check that `consul maint` creates has this name.
 MAINTENANCE = "_service_maintenance:"
+# The statuses of a check.
+PASSING, WARNING, CRITICAL = _("passing"), _("warning"), _("critical")
 
 Json = TypeVar("Json", dict[str, Any], list[dict[str, Any]])
 
@@ -100,6 +102,12 @@ def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
 def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
     """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``."""
     return _get(client, f"/v1/health/service/{name}", list)
+
+
+def worst_status(checks: list[dict[str, Any]]) -> Message:
+    """The worst status of an instance's and its node's checks: it decides on traffic, as for DNS."""
+    statuses = {check.get("Status") for check in checks}
+    return next((status for status in (CRITICAL, WARNING) if status in statuses), PASSING)
 
 
 def names(client: Client) -> dict[str, list[str]]:

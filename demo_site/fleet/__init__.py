@@ -1,1 +1,1 @@
-"""Who runs what: each serving worker publishes its state in Consul KV, and `overview` reads them all."""
+"""What each worker runs: every serving worker publishes its state in Consul KV, and `overview` reads them all."""

@@ -1,6 +1,6 @@
-"""Publishing this worker: a key in Consul KV that lives as long as a Consul session that the worker renews.
+"""Publishing this worker: a key in Consul KV, held by a Consul session that the worker renews.
 
-Why a session for each worker: docs/decisions/fleet.md.
+docs/decisions/fleet.md says why each worker has a session.
 """
 
 import logging
@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from ..consul_agent import kv, sessions
 from ..consul_agent.client import Client, Timeouts
@@ -16,16 +17,18 @@ from ..messages import Message, _, joined, unforeseen
 from .worker import Worker
 
 TTL_SECONDS = sessions.LEAST_TTL_SECONDS
-GONE_SECONDS = 2 * TTL_SECONDS  # Consul ends a session so long after its last renewal, at the latest
+GONE_SECONDS = 2 * TTL_SECONDS  # Consul ends a session at most this long after its last renewal
 RENEW_SECONDS = TTL_SECONDS / 2
-RENEWALS_PER_LOOK = 12  # once a minute: is the key still there?
-LEAST_GAP_SECONDS = 0.5  # between two writes, so that several changes that come together make one or two
-# The watch and the keeper ask a failing Consul as well: together they stay below one request a second.
+RENEWALS_PER_LOOK = 12  # once a minute: does the key still exist?
+LEAST_GAP_SECONDS = 0.5  # between two writes, so that several changes in a row cause one or two writes
+# The watch and the keeper retry a failing Consul too: all three stay below one request a second.
 LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 4.0, 8.0
-DENIED_SECONDS = 60.0  # rights come by hand
-LEAVE_SECONDS = 0.5  # an exit waits no longer for each of: a step under way, a connection, an answer
+DENIED_SECONDS = 60.0  # people grant rights
+LEAVE_SECONDS = 0.5  # how long an exit waits for a running step, for a connection and for an answer
 
 TIMEOUTS = Timeouts(connect=1.0, read=4.0)
+
+_RIGHTS = _("The token needs `session:write` on the agent's node and `key:write` on `%(key)s`.")
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +36,9 @@ logger = logging.getLogger(__name__)
 class Publisher:
     """One per serving process. `trouble` says why the worker is not published, None while it is.
 
-    `describe` is asked for the worker's state as it is now; `seen_at` is of the last write, since a renewal writes
-    nothing: each write is a commit of the whole Consul cluster and wakes whoever watches the keys. A reader knows more
-    than that, because the key of a session that is not renewed goes (overview.py).
+    `describe` returns the worker's current state. Its `seen_at` is the time of the last write, because renewals do not
+    write: each write is a commit of the whole Consul cluster and wakes everyone who watches the keys. A reader can
+    infer a later time, because Consul deletes the key of a session that is not renewed (instances.py).
     """
 
     def __init__(self, describe: Callable[[], Worker], open_client: Callable[[Timeouts], Client], key: str) -> None:
@@ -50,11 +53,11 @@ class Publisher:
         self._renewals = 0
 
     def change(self) -> None:
-        """Publish soon: the worker's state has changed."""
+        """Publish soon, because the worker's state has changed."""
         self._changed.set()
 
     def steps(self) -> Iterator[float]:
-        """Each step brings Consul up to date and yields the seconds until the next is due. Never ends."""
+        """Each step updates Consul and yields the seconds until the next one is due. Never ends."""
         backoff = LEAST_BACKOFF_SECONDS
         while True:
             client = self._open_client(TIMEOUTS)
@@ -74,7 +77,7 @@ class Publisher:
             yield pause
 
     def run(self) -> None:
-        """Step until `leave`; for a thread of its own. A fault of our own ends a step, not the thread."""
+        """Step until `leave`; for a thread of its own. A bug ends a step, not the thread."""
         steps = self.steps()
         while True:
             with self._stepping:
@@ -88,7 +91,7 @@ class Publisher:
             self._wait(pause)
 
     def _wait(self, pause: float) -> None:
-        """Until `pause` is over or the state changes; a change does not hurry a Consul that failed."""
+        """Wait until `pause` is over or the state changes. After a failure, a change does not shorten the pause."""
         if self.trouble:
             time.sleep(pause)
         elif self._changed.wait(pause):
@@ -97,59 +100,49 @@ class Publisher:
 
     def _step(self, client: Client) -> None:
         if self._session is None or time.monotonic() >= self._renew_at:
-            self._hold(client)
+            self._renew(client)
         worker = self._describe()
         if worker != self._published:
             self._write(client, worker)
 
-    def _hold(self, client: Client) -> None:
-        """Renew the session, or make one where there is none (any more)."""
-        due = time.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 (workers not in step)
+    def _renew(self, client: Client) -> None:
+        """Renew the session, or create one."""
+        due = time.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 (jitter, no secret)
         if self._session is None or not sessions.renew(client, self._session):
             self._session = self._published = None
             self._session = sessions.create(client, self._key, TTL_SECONDS)
         self._renew_at = due
         self._renewals += 1
-        if self._renewals % RENEWALS_PER_LOOK == 0 and not self._is_held(client):
-            self._published = None
-
-    def _is_held(self, client: Client) -> bool:
-        """Whether the key is still there; somebody may have deleted it."""
-        _index, entry = kv.query(client, self._key)
-        return entry is not None and entry.session == self._session
+        if self._renewals % RENEWALS_PER_LOOK == 0:  # somebody may have deleted the key
+            _index, entry = kv.query(client, self._key)
+            if entry is None or entry.session != self._session:
+                self._published = None
 
     def _write(self, client: Client, worker: Worker) -> None:
         if not sessions.acquire(client, self._key, worker.as_json(), self._session or ""):
-            # One that was killed and had the same pid, as in a container: its session ends soon.
-            raise Refused(
-                _("Another process holds the key `%(key)s`; it is this worker's when that one is gone.", key=self._key)
-            )
+            # A killed process with the same pid, as in a container: its session ends soon.
+            raise Refused(_("Another process holds the key `%(key)s` until its session ends.", key=self._key))
         self._published, self._wrote_at = worker, time.monotonic()
 
     def _note(self, error: ConsulError | None) -> None:
-        """Keep the trouble for the admin; log where it begins and ends, not what stays the same."""
+        """Store the trouble for the admin; log its beginning and its end."""
         kind, self._kind = self._kind, type(error) if error else None
         self.trouble = error.message if error else None
         if isinstance(error, Denied):
-            needs = _(
-                "The token needs `session:write` on the agent's node and `key:write` on `%(key)s`.", key=self._key
-            )
-            self.trouble = joined([error.message, needs], " ")
+            self.trouble = joined([error.message, Message(_RIGHTS, key=self._key)], " ")
         if error and kind is not self._kind:
             logger.warning("This worker is not published: %s", self.trouble)
         elif error is None and kind is not None:
             logger.info("This worker is published again as %s", self._key)
 
     def leave(self) -> None:
-        """Remove the key now, and publish no more; for the exit, so it waits only shortly for a Consul that is away."""
-        self._stepping.acquire(timeout=LEAVE_SECONDS)  # for good: no further step begins
+        """Delete the key and stop publishing, at the exit: it waits only briefly for a Consul that does not answer."""
+        self._stepping.acquire(timeout=LEAVE_SECONDS)  # not released again: no further step begins
         self._left = True
         if self._session is None:
             return
-        client = self._open_client(Timeouts(LEAVE_SECONDS, LEAVE_SECONDS))
-        try:
-            sessions.destroy(client, self._session)
-        except ConsulError as error:
-            logger.info("The key %s goes within %d s: %s", self._key, GONE_SECONDS, error)
-        finally:
-            client.close()
+        with closing(self._open_client(Timeouts(LEAVE_SECONDS, LEAVE_SECONDS))) as client:
+            try:
+                sessions.destroy(client, self._session)
+            except ConsulError as error:
+                logger.info("Consul deletes the key %s within %d s: %s", self._key, GONE_SECONDS, error)

@@ -1,6 +1,7 @@
-"""This serving process as one of the fleet: starts its publisher, and says whether it is published."""
+"""This serving process as a member of the fleet: starts its publisher and reports the publisher's trouble."""
 
 import atexit
+import functools
 import os
 import threading
 from datetime import UTC, datetime
@@ -15,30 +16,26 @@ from .publisher import Publisher
 from .worker import Worker, key
 
 _publisher: Publisher | None = None
-_off = _("this process serves no requests")
+_not_publishing = _("this process serves no requests")
 
 
 def publish(live: Live) -> None:
-    """Publish this worker from now to its exit. To be called once in each serving process, after the fork.
+    """Publish this worker until it exits. Call it once in each serving process, after the fork.
 
-    A worker that runs on a file asks for no Consul, so it publishes itself only where its instance is in Consul anyway.
+    A worker that runs on a file does not need Consul, so it publishes itself only if its instance is registered there.
     """
-    global _publisher, _off
+    global _publisher, _not_publishing
     environment = live.start.environment
-    if live.in_force.revision.kind == "file" and not environment.get("CONSUL_REGISTER"):
-        _off = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
+    if live.in_force.revision.kind == "file" and not environment["CONSUL_REGISTER"]:
+        _not_publishing = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
         return
     try:
         instance = instance_id(environment)
     except DefinitionInvalid as error:
-        _off = _("this instance has no usable id: %(reason)s", reason=error.message)
+        _not_publishing = _("this instance has no usable id: %(reason)s", reason=error.message)
         return
-    started_at = timestamp(datetime.now(UTC))
-    _publisher = Publisher(
-        lambda: _describe(live, instance, started_at),
-        live.start.open_client,
-        key(live.start.key, instance, os.getpid()),
-    )
+    describe = functools.partial(_describe, live, instance, timestamp(datetime.now(UTC)))
+    _publisher = Publisher(describe, live.start.open_client, key(live.start.key, instance, os.getpid()))
     live.listeners.append(_publisher.change)
     threading.Thread(target=_publisher.run, name="fleet-publisher", daemon=True).start()
     atexit.register(_publisher.leave)
@@ -46,7 +43,7 @@ def publish(live: Live) -> None:
 
 def trouble() -> Message | None:
     """Why this worker is not published, for people; None while it is."""
-    return _publisher.trouble if _publisher else _off
+    return _publisher.trouble if _publisher else _not_publishing
 
 
 def _describe(live: Live, instance: str, started_at: str) -> Worker:

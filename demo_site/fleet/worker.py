@@ -1,4 +1,4 @@
-"""What one worker publishes of itself, and the key in Consul KV where it does."""
+"""The state that a worker publishes, and its key in Consul KV."""
 
 import functools
 import json
@@ -9,15 +9,15 @@ from ..messages import Message, _
 
 UNREADABLE = _("unreadable")
 _state = functools.lru_cache(maxsize=64)(Message)  # there are a handful, and hundreds of workers
-_LONGEST_REASON = 500  # characters: a bad document has a reason per fault, and every worker stores and shows it
+_LONGEST_REASON = 500  # characters: a bad document has a reason for each fault, and every worker stores and shows it
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One serving process. `state`, `index` and `reason` are as `/readyz` has them; times are ISO 8601 in UTC.
+    """One serving process. `state`, `index` and `reason` are those of `/readyz`; times are ISO 8601 in UTC.
 
-    `workers` is how many the instance should have, as far as this one knows, and `registers` whether it keeps itself
-    registered. `state` is "unreadable" where the key has something else than what a worker publishes.
+    `workers` is how many workers the instance should have, as far as this one knows, and `registers` whether the
+    instance registers itself. `state` is "unreadable" if the key's value is not what a worker publishes.
     """
 
     instance: str
@@ -32,11 +32,11 @@ class Worker:
 
     @property
     def good(self) -> bool:
-        """Whether it runs what it should; else `reason` says why not."""
+        """Whether it runs what it should; if not, `reason` says why."""
         return self.state in ("current", "file")
 
     def as_json(self) -> bytes:
-        """The value of the worker's key: beside the reason the message that it is, for the reader's language."""
+        """The value of the worker's key. It has the reason also as a message, which readers can translate."""
         members = asdict(self) | {"reason": self.reason and self.reason[:_LONGEST_REASON]}
         if isinstance(self.reason, Message):
             members["reason_message"] = self.reason.as_json()
@@ -44,7 +44,7 @@ class Worker:
 
 
 def prefix(config_key: str) -> str:
-    """Where the workers that follow `config_key` publish: a token needs `key:write` on this prefix."""
+    """The prefix of the keys of all workers that follow `config_key`. A token needs `key:write` on it."""
     return f"{config_key}.workers/"
 
 
@@ -53,10 +53,10 @@ def key(config_key: str, instance: str, pid: int) -> str:
 
 
 def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
-    """The worker that `value` describes; `name` is its key below the prefix, and None comes of one that is no worker's.
+    """The worker that `value` describes, or None if `name`, its key below the prefix, is no worker's.
 
-    `alive_at` is when it is known to have lived, if that is later than it says itself. Tolerant, because versions of
-    the site that run side by side may differ in what they publish.
+    `alive_at` is a time at which the worker was alive; the worker's own `seen_at` may be older. Tolerant, because
+    different versions of the site may run side by side.
     """
     instance, _slash, pid = name.rpartition("/")
     if not instance or not (pid.isascii() and pid.isdigit()):
@@ -84,7 +84,7 @@ def _from_members(instance: str, pid: int, members: dict[str, Any], alive_at: st
 
 
 def _reason(members: dict[str, Any]) -> str | None:
-    """The reason as a message, where the worker has published the message whose text it is; else the text."""
+    """The reason as a message, if the worker published one with this text; else as text."""
     reason = members.get("reason")
     if reason is None:
         return None

@@ -3,13 +3,14 @@
 import shutil
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 _GAP = "  "
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """The rows' columns under a heading, long values wrapped so that it fits the terminal (100 columns at most)."""
+    """The rows' columns under a heading; long values are wrapped to fit the terminal (100 characters at most)."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
     cells = [[_text(row[column]) for column in columns] for row in rows]
     widths = _widths([list(columns), *cells], width - len(_GAP) * (len(columns) - 1))
@@ -27,7 +28,7 @@ def _text(value: Any) -> str:
 
 
 def _widths(cells: list[list[str]], room: int) -> list[int]:
-    """Each column as wide as its longest line, the widest cut to fit. The first one holds names: they stay whole."""
+    """Each column is as wide as its longest line; the widest are cut to fit, but for the first one, which has names."""
     widths = [max(len(line) for row in cells for line in (row[i].splitlines() or [""])) for i in range(len(cells[0]))]
     widths[0] = min(widths[0], room // 2)
     least = widths[0] + 8 * (len(widths) - 1)
@@ -42,9 +43,5 @@ def _line(row: list[str], widths: list[int]) -> str:
         [part for line in cell.splitlines() or [""] for part in textwrap.wrap(line, width) or [""]]
         for cell, width in zip(row, widths, strict=True)
     ]
-    height = max(map(len, wrapped))
-    lines = []
-    for n in range(height):
-        parts = [(cell[n] if n < len(cell) else "").ljust(width) for cell, width in zip(wrapped, widths, strict=True)]
-        lines.append(_GAP.join(parts).rstrip())
-    return "\n".join(lines)
+    lines = zip_longest(*wrapped, fillvalue="")
+    return "\n".join(_GAP.join(map(str.ljust, parts, widths)).rstrip() for parts in lines)

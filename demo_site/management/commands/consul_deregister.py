@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ...consul_agent import services
-from ...consul_agent.errors import ConsulError, Denied
+from ...consul_agent.errors import ConsulError
 from ...registration.definition import DefinitionInvalid, define
 from ..errors import command_error
 
@@ -25,8 +25,6 @@ class Command(BaseCommand):
             found = services.deregister(start.open_client(), service_id)
         except DefinitionInvalid as error:
             raise CommandError(str(error), returncode=os.EX_CONFIG) from None
-        except Denied as error:
-            raise command_error(error, "The token needs `service:write` on the service.") from error
         except ConsulError as error:
-            raise command_error(error) from error
+            raise command_error(error, "The token needs `service:write` on the service.") from error
         self.stdout.write(f"{service_id}: {'deregistered' if found else 'was not registered with this agent'}.")

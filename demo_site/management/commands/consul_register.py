@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
+from dataclasses import fields
 from typing import Any
 
 from django.conf import settings
@@ -11,17 +12,12 @@ from django.core.management.base import BaseCommand, CommandError
 from ...consul_agent import services
 from ...consul_agent.client import Client
 from ...consul_agent.durations import seconds
-from ...consul_agent.errors import ConsulError, Denied
+from ...consul_agent.errors import ConsulError
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
 from ...registration.register import in_catalog, repair
 from ...registration.self_check import ask
 from ..errors import command_error
-
-_DEFINITION_OPTIONS = (
-    *("name", "id", "address", "port", "tags"),
-    *("check", "check_url", "interval", "timeout", "deregister_after"),
-)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -38,15 +34,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--name", help="service name, a DNS label (SERVICE_NAME)")
         parser.add_argument("--id", help="instance id (SERVICE_ID; default NAME-HOSTNAME-PORT)")
-        parser.add_argument("--address", help="address that others reach it at (SERVICE_ADDRESS)")
+        parser.add_argument("--address", help="address at which others reach it (SERVICE_ADDRESS)")
         parser.add_argument("--port", type=int, help="port (SERVICE_PORT)")
         parser.add_argument("--tag", action="append", dest="tags", metavar="TAG", help="repeatable (SERVICE_TAGS)")
         parser.add_argument("--meta", action="append", type=_pair, metavar="KEY=VALUE", help="repeatable")
-        parser.add_argument("--check", choices=("http", "ttl"), help="who checks: Consul asks, or --keep reports")
+        parser.add_argument("--check", choices=("http", "ttl"), help="Consul asks the instance, or --keep reports")
         parser.add_argument("--check-url", help="URL of the readiness check (default: /readyz of this instance)")
         parser.add_argument("--interval", help="between two checks (10s)")
         parser.add_argument("--timeout", help="of one check (2s)")
-        parser.add_argument("--deregister-after", help="remove an instance that is dead for so long (10m; at least 1m)")
+        parser.add_argument("--deregister-after", help="how long an instance may be dead (10m; at least 1m)")
         parser.add_argument("--keep", action="store_true", help="stay, keep it registered, deregister on SIGTERM")
 
     def handle(self, **options: Any) -> None:
@@ -57,19 +53,16 @@ class Command(BaseCommand):
                 self._keep(client, definition)
             else:
                 self._register(client, definition)
-        except Denied as error:
-            raise command_error(error, f"The token needs `service:write` on {definition.name}.") from error
         except ConsulError as error:
-            raise command_error(error) from error
+            raise command_error(error, f"The token needs `service:write` on {definition.name}.") from error
 
     def _definition(self, options: dict[str, Any]) -> ServiceDefinition:
-        given = {name: options[name] for name in _DEFINITION_OPTIONS} | {"meta": dict(options["meta"] or [])}
+        given = {field.name: options[field.name] for field in fields(ServiceDefinition)}
         try:
-            return define(settings.ENVIRONMENT, **given)
+            return define(settings.ENVIRONMENT, **given | {"meta": dict(given["meta"] or [])})
         except DefinitionInvalid as error:
-            raise CommandError(
-                f"The service cannot be registered like this:\n{error}", returncode=os.EX_CONFIG
-            ) from None
+            problem = f"The service cannot be registered like this:\n{error}"
+            raise CommandError(problem, returncode=os.EX_CONFIG) from None
 
     def _register(self, client: Client, definition: ServiceDefinition) -> None:
         is_new = repair(client, definition, lambda: ask(definition.ready_url, seconds(definition.timeout)).status)
@@ -77,7 +70,7 @@ class Command(BaseCommand):
             Keeper(client, definition).heartbeat()
         if not in_catalog(client, definition):
             raise CommandError(
-                f"The agent took {definition.id}, but the catalog does not show it, so nobody will find it.\n"
+                f"The agent accepted {definition.id}, but the catalog does not show it, so nobody will find it.\n"
                 "With ACLs on, the agent's own token needs `node:write` and `service:write` (its log says which), "
                 f"and this command's token needs `service:read` on {definition.name} to see it.",
                 returncode=os.EX_NOPERM,
@@ -91,8 +84,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         logging.getLogger("demo_site").setLevel(logging.INFO)
-        keeper = Keeper(client, definition)
-        for pause in keeper.steps():
+        for pause in Keeper(client, definition).steps():
             if stop.wait(pause):
                 break
         if services.deregister(client, definition.id):

@@ -7,13 +7,12 @@ from django.core.management.base import BaseCommand
 
 from ...consul_agent import services
 from ...consul_agent.client import Client
-from ...consul_agent.errors import ConsulError, Denied, Missing
+from ...consul_agent.errors import ConsulError, Missing
 from ...messages import _
 from ..errors import command_error
 from ..table import table
 
 _VERSIONS = ("version", "python", "django")
-_WORST_FIRST = ("critical", "warning")
 
 
 class Command(BaseCommand):
@@ -28,10 +27,8 @@ class Command(BaseCommand):
         client = settings.CONFIGURATION.start.open_client()
         try:
             rows = _instances(client, options["name"]) if options["name"] else _services(client)
-        except Denied as error:
-            raise command_error(error, "The token needs `service:read` and `node:read`.") from error
         except ConsulError as error:
-            raise command_error(error) from error
+            raise command_error(error, "The token needs `service:read` and `node:read`.") from error
         if options["format"] == "json":
             self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2))
         else:
@@ -55,7 +52,7 @@ def _instance(entry: dict[str, Any]) -> dict[str, Any]:
     service, meta = entry["Service"], entry["Service"].get("Meta") or {}
     return {
         "id": service["ID"],
-        "address": service["Address"] or entry["Node"]["Address"],  # Consul's own rule for a service without one
+        "address": service["Address"] or entry["Node"]["Address"],  # Consul's own rule for a service without an address
         "port": service["Port"],
         "health": _health(entry["Checks"]),
         "tags": service.get("Tags") or [],
@@ -64,11 +61,10 @@ def _instance(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _health(checks: list[dict[str, Any]]) -> str:
-    """The worst of the instance's and its node's checks decides, as for DNS; maintenance says so."""
+    """The worst status of the checks; maintenance has a name of its own."""
     if any(services.MAINTENANCE in check["CheckID"] or check["CheckID"] == "_node_maintenance" for check in checks):
         return "maintenance"
-    statuses = {check["Status"] for check in checks}
-    return next((status for status in _WORST_FIRST if status in statuses), "passing")
+    return services.worst_status(checks)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
 
 def _state() -> Message | None:
-    """What is known of the document here, where nothing follows it; None where it could not be loaded."""
+    """The state of the document in this process, which does not follow it; None if it could not be loaded."""
     live = settings.CONFIGURATION
     if live.start.error:
         return None

@@ -7,7 +7,7 @@ from ...serving import background
 
 
 class Command(RunserverCommand):
-    """Django's own, which also starts what every process that serves runs beside the requests."""
+    """Django's runserver, which also starts what every serving process runs beside the requests."""
 
     port: str
 
