@@ -23,7 +23,12 @@ from tests.support.site import Site
 from tests.support.waiting import wait_until
 from tests.test_import_rules import FLOORS
 
-PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(PROJECT.glob("docs/**/*.md"))]
+PAGES = [
+    PROJECT / "README.md",
+    PROJECT / "CHANGELOG.md",
+    PROJECT / "CONTRIBUTING.md",
+    *sorted(PROJECT.glob("docs/**/*.md")),
+]
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
 LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)\"""")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
