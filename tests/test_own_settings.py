@@ -392,6 +392,26 @@ def test_what_only_others_changed_is_taken_over(editor, put, consul, smallest):
     assert stored(consul) == theirs | {"text": "mine"}
 
 
+def test_a_text_that_others_put_a_secret_into_is_not_overwritten(editor, put, consul, smallest, secrets):
+    put(smallest | {"text_optional": "before", "list_default": ["before"]})
+    form = editor.open()
+    theirs = smallest | {"text_optional": secrets["secret_required"], "list_default": [secrets["secret_required"]]}
+    put(theirs)
+    page = editor.send(form, "save", text="mine")
+    editor.send(Form(page), "save")
+    assert stored(consul) == theirs | {"text": "mine"}
+
+
+def test_what_was_typed_unseen_is_kept_when_others_take_the_secret_out(editor, put, consul, smallest, secrets):
+    put(smallest | {"text_lines": secrets["secret_required"], "list_optional": [secrets["secret_required"]]})
+    form = editor.open()
+    put(smallest | {"text_lines": "theirs", "list_optional": ["theirs"]})
+    page = editor.send(form, "save", text_lines="mine\r\nhere", list_optional="mine\r\nhere")
+    assert cells(page, "conflict")["list_optional"][1:] == ("theirs", "mine\nhere")
+    editor.send(Form(page), "save")
+    assert stored(consul) == smallest | {"text_lines": "mine\nhere", "list_optional": ["mine", "here"]}
+
+
 # A document that is no good.
 
 

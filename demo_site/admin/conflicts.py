@@ -52,11 +52,10 @@ def carried_over(form: ConfigurationForm, conflicts: Iterable[Conflict]) -> dict
     """The visitor's data where the visitor changed something, and else the new document's."""
     result = dict(form.data)
     mine = {conflict.setting for conflict in conflicts if conflict.mine is not None}
-    for path, shown in form.origin.shown.items():
-        name = field_name(path)
-        if path not in mine and not shown.withheld:
-            value = form.fields[name].prepare_value(form.fields[name].initial)
-            result[name] = "" if value is None else str(value)
+    for path in FIELDS.keys() - mine:
+        field = form.fields[field_name(path)]
+        value = field.prepare_value(field.initial)
+        result[field_name(path)] = "" if value is None else str(value)
     return result
 
 

@@ -107,12 +107,13 @@ class ConfigurationForm(CommentForm):
 
     def _fields_of(self, setting: SettingField) -> Iterator[tuple[str, forms.Field]]:
         name, base = field_name(setting.path), self.origin.base
-        is_given, is_unseen = setting.path in base.values, self.origin.is_write_only(setting)
+        is_kept, is_given = bool(self.data.get(f"{name}__kept")), setting.path in base.values
+        is_unseen = is_kept or self.origin.is_write_only(setting)
         value = base.values.get(setting.path, setting.default)
         yield name, _field(setting, value, is_given, is_unseen)
         if is_unseen:
             yield f"{name}__kept", forms.CharField(required=False, widget=forms.HiddenInput)
-            if self.data.get(f"{name}__kept"):
+            if is_kept:
                 label = gettext("Discard the value typed before")
                 yield f"{name}__discard", forms.BooleanField(label=label, required=False)
         if is_given and not setting.required and (is_unseen or not _goes_when_empty(setting)):
@@ -143,14 +144,14 @@ class ConfigurationForm(CommentForm):
         name = field_name(setting.path)
         if name in self.errors:
             return UNCHANGED
-        if self.origin.is_write_only(setting) and (share := self.cleaned_data.get(f"{name}__kept")):
+        if share := self.cleaned_data.get(f"{name}__kept"):
             text = secret_shares.join(self.origin.session, share)
             if text is None:
                 self.add_error(name, gettext("The value typed before is gone with your login. Type it again."))
             return UNCHANGED if text is None else self.fields[name].to_python(text)
         if self.cleaned_data.get(f"{name}__remove"):
             return None
-        if self.origin.is_write_only(setting) or name not in self.changed_data:
+        if f"{name}__kept" in self.fields or name not in self.changed_data:
             return UNCHANGED
         return as_stored(setting, self.cleaned_data[name])
 
