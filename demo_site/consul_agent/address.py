@@ -94,11 +94,11 @@ def _address_problem(url: SplitResult) -> str:
     if url.scheme not in ("http", "https"):
         return "the scheme must be http or https"
     if url.username is not None or url.password is not None:
-        return "must hold no user name or password"
+        return "must not contain a user name or password"
     if not url.hostname or url.port == 0 or any(c.isspace() for c in url.netloc):
         return "is not an address"
     if url.path.strip("/") or url.query or url.fragment:
-        return "must hold no path"
+        return "must not contain a path"
     return ""
 
 

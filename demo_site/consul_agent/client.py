@@ -134,7 +134,7 @@ class _Transport(consul.base.HTTPClient):
             file = {"path": path, "reason": error.strerror}
             raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read: %(reason)s.", **file)) from None
         if not (token.isascii() and token.isprintable()):
-            raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s must hold one line of plain ASCII text.", path=path))
+            raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s must contain one line of plain ASCII text.", path=path))
         return {"X-Consul-Token": token} if token else {}
 
     def _raise_for_status(self, code: int, content: bytes) -> None:

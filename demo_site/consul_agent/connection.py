@@ -10,7 +10,6 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from ..messages import Message, _
 from .address import AgentAddress
@@ -21,12 +20,8 @@ _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 
 
-class Answer(NamedTuple):
-    """`headers` by their canonical names: X-Consul-Index, whatever a proxy made of it."""
-
-    status: int
-    headers: dict[str, str]
-    content: bytes
+# Status, headers, content. The headers have their canonical names (X-Consul-Index), however a proxy spells them.
+Answer = tuple[int, dict[str, str], bytes]
 
 
 class Connection:
@@ -76,7 +71,7 @@ class Connection:
             raise _unreachable(self._address.url, error, late) from error
         except http.client.HTTPException as error:
             raise Garbled.sent(self._address.url, _("an answer that is not HTTP")) from error
-        return Answer(response.status, {name.title(): value for name, value in response.getheaders()}, content)
+        return response.status, {name.title(): value for name, value in response.getheaders()}, content
 
     def _connected(self) -> tuple[http.client.HTTPConnection, socket.socket]:
         if self._http and self._http.sock and not _is_readable(self._http.sock, 0):  # readable: the agent closed it

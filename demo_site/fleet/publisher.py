@@ -60,20 +60,18 @@ class Publisher:
         """Each step updates Consul and yields the seconds until the next one is due. Never ends."""
         backoff = LEAST_BACKOFF_SECONDS
         while True:
-            client = self._open_client(TIMEOUTS)
             try:
-                while True:
-                    self._step(client)
-                    self._note(None)
-                    backoff = LEAST_BACKOFF_SECONDS
-                    yield max(self._renew_at - time.monotonic(), 0.0)
+                with closing(self._open_client(TIMEOUTS)) as client:
+                    while True:
+                        self._step(client)
+                        self._note(None)
+                        backoff = LEAST_BACKOFF_SECONDS
+                        yield max(self._renew_at - time.monotonic(), 0.0)
             except ConsulError as error:
                 self._note(error)
                 jittered = random.uniform(LEAST_BACKOFF_SECONDS, backoff)  # noqa: S311 (no secret)
                 pause = DENIED_SECONDS if isinstance(error, Denied) else jittered
                 backoff = MOST_BACKOFF_SECONDS
-            finally:
-                client.close()
             yield pause
 
     def run(self) -> None:

@@ -27,7 +27,7 @@ def publish(live: Live) -> None:
     global _publisher, _not_publishing
     environment = live.start.environment
     if live.in_force.revision.kind == "file" and not environment["CONSUL_REGISTER"]:
-        _not_publishing = _("this worker runs on a file and does not use Consul (CONSUL_REGISTER would)")
+        _not_publishing = _("this worker runs on a file and does not use Consul, because CONSUL_REGISTER is off")
         return
     try:
         instance = instance_id(environment)

@@ -64,7 +64,7 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
     try:
         return _from_members(instance, int(pid), json.loads(value.decode()), alive_at)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        reason = _("its key does not have what a worker publishes")
+        reason = _("its key does not contain a worker's state")
         return Worker(instance, int(pid), "", None, UNREADABLE, reason, 0, alive_at)
 
 

@@ -1,19 +1,15 @@
 """How many workers this instance should have: gunicorn's master writes it to memory that its workers share."""
 
-import struct
-
 from .memory import SharedMemory
 
-_NUMBER = struct.Struct("<I")
-_memory = SharedMemory(_NUMBER.size)
+_memory = SharedMemory(4)
 
 
 def remember(workers: int) -> None:
     """Store the number for all workers, also for those that already run: TTIN and TTOU change it."""
-    _memory.data[:] = _NUMBER.pack(workers)
+    _memory.data[:] = workers.to_bytes(4)
 
 
 def workers() -> int:
     """The number of workers; 1 outside gunicorn."""
-    number: int = _NUMBER.unpack(_memory.data[:])[0]
-    return number or 1
+    return int.from_bytes(_memory.data[:]) or 1

@@ -32,7 +32,7 @@ def allocate(count: int = 1, *, survives: bool = True) -> int:
     global _allocated
     first, _allocated = _allocated, _allocated + count
     if _allocated > _WIDTH:
-        raise RuntimeError("more metrics than a row holds: raise _WIDTH")
+        raise RuntimeError("more metrics than fit into a row: raise _WIDTH")
     if not survives:
         _resetting.extend(range(first, _allocated))
     return first

@@ -5,7 +5,7 @@ from typing import Any
 from ..document.model import Document, RedisConfig
 from ..messages import Message, _
 
-# Seconds. A 503 comes within a second, because at most one of them expires in one request.
+# Seconds. A request that fails is answered within a second, because at most one of them expires in it.
 CONNECT_TIMEOUT = 0.3
 COMMAND_TIMEOUT = 0.4
 
