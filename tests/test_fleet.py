@@ -23,7 +23,8 @@ from demo_site.consul_agent.client import Client
 from demo_site.fleet import publisher as publishing
 from demo_site.fleet.instances import overview
 from demo_site.fleet.publisher import Publisher
-from demo_site.fleet.worker import Worker, key
+from demo_site.fleet.worker import Worker, key, parsed
+from demo_site.messages import Message, _, translated
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
 from tests.support.ports import free_port
@@ -372,7 +373,7 @@ def test_renewing_writes_nothing(consul, config_key, make_publisher):
     steps = publisher.steps()
     next(steps)
     written = consul.index(key(config_key, "idle", 4711))
-    for _ in range(5):
+    for _turn in range(5):
         next(steps)
     assert consul.index(key(config_key, "idle", 4711)) == written
 
@@ -393,7 +394,7 @@ def test_key_that_was_deleted_is_written_again(consul, config_key, make_publishe
     steps = make_publisher(consul, config_key, "deleted").steps()
     next(steps)
     consul.delete(key(config_key, "deleted", 4711))
-    for _ in range(publishing.RENEWALS_PER_LOOK):
+    for _turn in range(publishing.RENEWALS_PER_LOOK):
         next(steps)
     assert pids(consul, config_key, "deleted") == {4711}
 
@@ -415,7 +416,7 @@ def test_consul_that_is_away_is_asked_rarely(config_key, make_publisher, new_pro
     steps = publisher.steps()
     next(steps)
     proxy.refuse()
-    for _ in range(5):
+    for _turn in range(5):
         assert publishing.LEAST_BACKOFF_SECONDS <= next(steps) <= publishing.MOST_BACKOFF_SECONDS
         assert "refused the connection" in publisher.trouble
     proxy.pass_through()
@@ -565,3 +566,47 @@ def _put_all(workers, config_key, consul):
 
 def _base64(raw):
     return base64.b64encode(raw).decode()
+
+
+GERMAN = {"Consul at %(place)s is away: %(reason)s.": "Consul ist weg, und zwar %(reason)s, bei %(place)s."}
+REASON = _("the disk is full")
+WHOLE = _("Consul at %(place)s is away: %(reason)s.", place="127.0.0.1", reason=REASON)
+
+
+def german(template):
+    return GERMAN.get(template, template)
+
+
+# A worker publishes its reason as text and as a message, for readers of every version and language.
+
+
+def published(**changes):
+    """What a worker's key has, with these members changed; `...` takes one away."""
+    worker = Worker("instance", 7, "2026-01-01", 3, "rejected", WHOLE, 1, seen_at="2026-01-01")
+    members = json.loads(worker.as_json()) | changes
+    return json.dumps({name: value for name, value in members.items() if value is not ...}).encode()
+
+
+def reason_read(value):
+    return parsed("instance/7", value).reason
+
+
+def test_a_published_reason_is_read_as_the_message_that_it_was():
+    reason = reason_read(published())
+    assert reason == WHOLE
+    assert reason.translated(german) == WHOLE.translated(german)
+
+
+@pytest.mark.parametrize(
+    "message", [..., None, "text", {}, REASON.as_json(), {"template": "%(a)s", "parameters": {}}], ids=repr
+)
+def test_a_reason_whose_message_is_missing_malformed_or_another_one_is_its_text(message):
+    reason = reason_read(published(reason_message=message))
+    assert reason == str(WHOLE)
+    assert not isinstance(reason, Message)
+
+
+def test_a_message_of_another_version_that_nobody_translates_is_shown_as_its_text():
+    newer = _("a sentence of a newer version: %(why)s", why="x")
+    reason = reason_read(published(reason=str(newer), reason_message=newer.as_json()))
+    assert translated(reason, german) == "a sentence of a newer version: x"

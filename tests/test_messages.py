@@ -6,7 +6,6 @@ import pickle
 
 import pytest
 
-from demo_site.fleet.worker import Worker, parsed
 from demo_site.messages import LONGEST_TEXT, Message, _, joined, translated, unforeseen
 
 GERMAN = {
@@ -108,38 +107,3 @@ def test_an_unexpected_exception_is_named_by_type_and_place_and_not_by_its_text(
     message = unforeseen(caught.value)
     assert message.startswith("an unexpected LookupError at test_messages.py:")
     assert "secret" not in message
-
-
-# A worker publishes its reason as text and as a message, for readers of every version and language.
-
-
-def published(**changes):
-    """What a worker's key has, with these members changed; `...` takes one away."""
-    worker = Worker("instance", 7, "2026-01-01", 3, "rejected", WHOLE, 1, seen_at="2026-01-01")
-    members = json.loads(worker.as_json()) | changes
-    return json.dumps({name: value for name, value in members.items() if value is not ...}).encode()
-
-
-def reason_read(value):
-    return parsed("instance/7", value).reason
-
-
-def test_a_published_reason_is_read_as_the_message_that_it_was():
-    reason = reason_read(published())
-    assert reason == WHOLE
-    assert reason.translated(german) == WHOLE.translated(german)
-
-
-@pytest.mark.parametrize(
-    "message", [..., None, "text", {}, REASON.as_json(), {"template": "%(a)s", "parameters": {}}, deep(50)], ids=repr
-)
-def test_a_reason_whose_message_is_missing_malformed_or_another_one_is_its_text(message):
-    reason = reason_read(published(reason_message=message))
-    assert reason == str(WHOLE)
-    assert not isinstance(reason, Message)
-
-
-def test_a_message_of_another_version_that_nobody_translates_is_shown_as_its_text():
-    newer = _("a sentence of a newer version: %(why)s", why="x")
-    reason = reason_read(published(reason=str(newer), reason_message=newer.as_json()))
-    assert translated(reason, german) == "a sentence of a newer version: x"

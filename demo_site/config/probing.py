@@ -19,22 +19,22 @@ def faults(document: Document, in_force: Document | None = None) -> list[Fault]:
         fault
         for prefix, group in groups(document)
         if type(group).__probe__ and group != known.get(prefix)
-        for fault in _faults(prefix, group)
+        for fault in _faults(prefix, group, document)
     ]
 
 
-def _faults(prefix: str, group: Group) -> list[Fault]:
+def _faults(prefix: str, group: Group, document: Document) -> list[Fault]:
     module, _dot, function = type(group).__probe__.rpartition(".")
     try:
         found = getattr(import_module(module), function)(group)  # now: redis-py takes 0.15 s to import
-        return [Fault((prefix + path).rstrip("."), _without_secrets(problem, group)) for path, problem in found]
+        return [Fault((prefix + path).rstrip("."), _without_secrets(problem, document)) for path, problem in found]
     except Exception as error:
         return [Fault(prefix.rstrip("."), unforeseen(error))]
 
 
-def _without_secrets(problem: Message, group: Group) -> Message:
-    """What a library says may repeat what the probe gave it: secrets of the group, it has no others."""
-    secrets = [value.get_secret_value() for value in values(group).values() if isinstance(value, SecretStr)]
+def _without_secrets(problem: Message, document: Document) -> Message:
+    """What a library says may repeat what the probe gave it, and a member may have another one's secret."""
+    secrets = [value.get_secret_value() for value in values(document).values() if isinstance(value, SecretStr)]
 
     def hide(value: Any) -> Any:
         for secret in secrets if isinstance(value, str) else ():

@@ -27,8 +27,9 @@ class Checkout(ServerProcess):
     The default ports are replaced in the copy, so that nothing which runs on the developer's machine is used.
     """
 
-    def __init__(self):
+    def __init__(self, project=PROJECT):
         super().__init__("make-run")
+        self.project = project
         self.root = self.directory / "checkout"
         self.root.mkdir()
         self.local = self.root / ".local"
@@ -44,7 +45,7 @@ class Checkout(ServerProcess):
     def _copy(self):
         ignore = shutil.ignore_patterns("__pycache__")
         for name in FILES:
-            source = PROJECT / name
+            source = self.project / name
             if source.is_dir():
                 shutil.copytree(source, self.root / name, ignore=ignore)
             else:
