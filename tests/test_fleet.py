@@ -542,7 +542,8 @@ def test_five_hundred_workers_are_read_in_two_requests(consul, config_key, new_p
         return time.thread_time() - began, found
 
     wait_until(lambda: len(timed(f"{config_key}-500")[1]) == 125)
-    few, many = ([timed(f"{config_key}-{workers}") for _ in range(15)] for workers in (5, 500))
+    pairs = [(timed(f"{config_key}-5"), timed(f"{config_key}-500")) for _ in range(15)]  # in turn
+    few, many = zip(*pairs, strict=True)
     assert sum(len(instance.workers) for instance in many[0][1].values()) == 500
     assert all(instance.registered and instance.count == "4 of 4" for instance in many[0][1].values())
     proxy = new_proxy(consul.http_port)
