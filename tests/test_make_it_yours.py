@@ -19,7 +19,10 @@ from tests.support.secrets import GUARD
 from tests.support.shown import events
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(not IS_THE_BASE, reason="the patches start from the base: this is your service already")
+pytestmark = [
+    pytest.mark.skipif(not IS_THE_BASE, reason="the patches start from the base: this is your service already"),
+    pytest.mark.slow,
+]
 
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9"}
 PARTS = ("The fleet", "The history, and with it editing in the admin", "Group commit")
