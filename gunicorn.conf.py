@@ -1,4 +1,4 @@
-"""The production start: `gunicorn demo_site.wsgi` reads this file by itself. Command-line flags win over it.
+"""The production start: `gunicorn demo_site.asgi` reads this file by itself. Command-line flags win over it.
 
 https://docs.gunicorn.org/en/stable/settings.html
 """
@@ -10,10 +10,12 @@ from typing import Any
 
 bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
 
-# Threads, because a request waits for one Redis reply; a few processes, because each has one interpreter lock.
-worker_class = "gthread"
+# An event loop in each worker (docs/decisions/serving.md); a few workers, because each has one interpreter lock. Where
+# the command names the WSGI application, threads: so the command of earlier versions works, which SIGUSR2 repeats.
+_IS_WSGI = any(argument.startswith("demo_site.wsgi") for argument in sys.argv)
+worker_class = "gthread" if _IS_WSGI else "demo_site.serving.worker.Worker"
+threads = 8 if _IS_WSGI else 1
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(multiprocessing.cpu_count(), 4))
-threads = 8
 
 # The master reads the configuration once, before any worker exists. A start without one ends there, with one message;
 # a worker that is replaced later inherits what is in force and asks nobody. It also shares the memory of the code.
@@ -30,22 +32,7 @@ def when_ready(server: Any) -> None:
     """With CONSUL_REGISTER: SIGTERM first takes the instance out of the catalog (docs/decisions/leaving.md)."""
     from demo_site.registration import membership
 
-    _refuse_late_gevent(server)
     membership.prepare(server)
-
-
-def _refuse_late_gevent(server: Any) -> None:
-    """The site is loaded by now, and a lock that gevent has not patched stops the whole worker once two wait for it."""
-    if "gevent" not in server.cfg.worker_class_str:  # its name, or the path of its class
-        return
-    from gevent import monkey
-
-    if not monkey.is_module_patched("threading"):
-        server.log.critical(
-            "gevent must patch before the site is loaded: "
-            "begin gunicorn.conf.py with `from gevent import monkey; monkey.patch_all()`."
-        )
-        sys.exit(os.EX_CONFIG)
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
@@ -53,23 +40,6 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
     from demo_site.instance import worker_count
 
     worker_count.remember(new_value)
-
-
-def pre_fork(server: Any, worker: Any) -> None:
-    """In the master, which knows the others: the CPU that a new worker keeps to."""
-    from demo_site.serving import affinity
-
-    worker.cpu = None
-    if os.environ.get("GUNICORN_CPU_AFFINITY") != "off":
-        taken = [getattr(other, "cpu", None) for other in server.WORKERS.values()]
-        worker.cpu = affinity.choose(server.num_workers, taken)
-
-
-def post_fork(server: Any, worker: Any) -> None:
-    """In the worker, before it has threads."""
-    from demo_site.serving import affinity
-
-    affinity.keep_to(worker.cpu)
 
 
 def post_worker_init(worker: Any) -> None:

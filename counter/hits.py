@@ -16,6 +16,7 @@ from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
 
 KEY = "hits"
+DEADLINE = 0.8  # seconds; longer than one exchange with Redis may take, and short enough for an answer within a second
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +39,18 @@ class CountingFailed(Exception):
 
 
 class _Resting(RedisError):
-    """Redis was out of reach a moment ago, or keeps others waiting: it is not asked now."""
+    """Redis was out of reach a moment ago: it is not asked now."""
 
 
-def count() -> Hit:
+async def count() -> Hit:
     """Count one page view. Raises `CountingFailed`, within a second."""
     try:
-        if _breaker_of(settings.CONFIGURATION.in_force.client).turns_away(len(_waiting)):
+        if _breaker_of(settings.CONFIGURATION.in_force.client).is_open:
             raise CommitFailed from _Resting()
-        _waiting.append(None)
-        try:
-            number, document = _commits.take()
-        finally:
-            _waiting.pop()
+        number, document = await _commits.take()
     except CommitFailed as error:
         metrics.FAILURES.inc(_kind(error.__cause__))
-        if isinstance(error.__cause__, RedisError):
+        if isinstance(error.__cause__, (RedisError, TimeoutError)):
             raise CountingFailed(str(error.__cause__)) from error
         raise
     metrics.HITS.inc()
@@ -68,7 +65,7 @@ def _increment(hits: int) -> Committed[Counted]:
         if settings.CONFIGURATION.in_force is in_force:
             break  # connection and document are of one configuration: none was swapped in between
     breaker = _breaker_of(in_force.client)
-    if not breaker.admits():  # it opened while these callers waited for their turn
+    if breaker.is_open:  # it opened while these callers waited for their turn
         raise _Resting
     try:
         number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
@@ -83,6 +80,8 @@ def _increment(hits: int) -> Committed[Counted]:
 
 def _kind(error: BaseException | None) -> str:
     """The failure's kind in the metrics."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
     if not isinstance(error, RedisError):
         return "internal"
     if isinstance(error, _Resting):
@@ -95,8 +94,7 @@ def _kind(error: BaseException | None) -> str:
     return "connection_lost" if is_lost else "error_reply"
 
 
-_commits = GroupCommit(_increment)
-_waiting: list[None] = []  # one for each caller: adding to a list and taking from it need no lock
+_commits = GroupCommit(_increment, deadline=DEADLINE)
 _guarded: tuple[Any, Breaker] = (None, Breaker())
 
 

@@ -9,11 +9,6 @@ class DemoSiteConfig(AppConfig):
     label = LABEL
     verbose_name = "Configuration"
 
-    def ready(self) -> None:
-        from .serving.handler import confine_receivers
-
-        confine_receivers()
-
 
 class DemoAdminConfig(AdminConfig):
     default_site = "demo_site.admin.site.DemoAdminSite"

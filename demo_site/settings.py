@@ -45,8 +45,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# They act on the admin's pages and the static files only; the counter and the health checks need none (handler.py).
+# They act on the admin's pages and the static files only: the first one answers what needs none.
 MIDDLEWARE = [
+    "demo_site.serving.middleware.LeanPathsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "demo_site.serving.middleware.StaticFilesMiddleware",
     "demo_site.serving.middleware.ContentSecurityPolicyMiddleware",
@@ -75,11 +76,15 @@ TEMPLATES = [
 
 ROOT_URLCONF = "demo_site.urls"
 WSGI_APPLICATION = "demo_site.wsgi.application"
+ASGI_APPLICATION = "demo_site.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 USE_TZ = True
 TIME_ZONE = "UTC"
+
+# A request's body stays in memory: what is longer than DATA_UPLOAD_MAX_MEMORY_SIZE is refused before it is read.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = LOCAL_DIR / "static"

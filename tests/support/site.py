@@ -51,12 +51,17 @@ class Site(ServerProcess):
     # Starting.
 
     def gunicorn(self, *arguments, workers=1, threads=4, wait=True):
-        """Start `gunicorn demo_site.wsgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
+        """Start `gunicorn demo_site.asgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
         return self._serve(self._gunicorn_command(workers, threads, *arguments), wait)
 
     def _gunicorn_command(self, workers, threads, *arguments):
         sizes = ["--workers", str(workers), "--threads", str(threads)]
-        return [str(GUNICORN), "demo_site.wsgi", "--bind", self.address, *sizes, *arguments]
+        return [str(GUNICORN), self._application, "--bind", self.address, *sizes, *arguments]
+
+    @property
+    def _application(self):
+        """What an earlier version is started with, too."""
+        return "demo_site.asgi" if (self.project / "demo_site" / "asgi.py").exists() else "demo_site.wsgi"
 
     def runserver(self, *arguments, wait=True):
         """Start `manage.py runserver`, with its reloader unless `--noreload` is given."""
