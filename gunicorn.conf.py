@@ -5,16 +5,12 @@ https://docs.gunicorn.org/en/stable/settings.html
 
 import multiprocessing
 import os
-import sys
 from typing import Any
 
 bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
 
-# An event loop in each worker (docs/decisions/serving.md); a few workers, because each has one interpreter lock. Where
-# the command names the WSGI application, threads: so the command of earlier versions works, which SIGUSR2 repeats.
-_IS_WSGI = any(argument.startswith("demo_site.wsgi") for argument in sys.argv)
-worker_class = "gthread" if _IS_WSGI else "demo_site.serving.worker.Worker"
-threads = 8 if _IS_WSGI else 1
+# An event loop in each worker (docs/decisions/serving.md); a few workers, because each has one interpreter lock.
+worker_class = "demo_site.serving.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(multiprocessing.cpu_count(), 4))
 
 # The master reads the configuration once, before any worker exists. A start without one ends there, with one message;

@@ -254,7 +254,7 @@ def test_way_of_a_value_names_what_the_files_define():
     steps = rows(section(ARCHITECTURE, "The way of a value"))
     assert len(steps) == 8
     for _, path, name, _ in steps:
-        definition = rf"^(def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
+        definition = rf"^((?:async )?def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
         assert re.search(definition, (PROJECT / path.strip("`")).read_text(), re.MULTILINE), (path, name)
 
 

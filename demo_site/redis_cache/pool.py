@@ -33,9 +33,11 @@ class DeadlineSocket(socket.socket):
         if not timeout:  # it does not wait
             return super().recv(*args)
         left = self.deadline - time.monotonic()
+        if left >= timeout:
+            return super().recv(*args)
         if left <= 0:
             raise TimeoutError("the deadline has passed")
-        self.settimeout(min(timeout, left))
+        self.settimeout(left)
         try:
             return super().recv(*args)
         finally:

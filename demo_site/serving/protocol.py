@@ -21,6 +21,30 @@ LONGEST_BODY = 2_621_440  # as Django's DATA_UPLOAD_MAX_MEMORY_SIZE; the other p
 _HEAD, _BODY, _NOTHING = "head", "body", ""
 
 
+class OneWrite:
+    """A transport that sends the head of an answer together with the beginning of its body.
+
+    uvicorn writes each by itself: for a line of text that is one system call of two, here and at the client.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""  # None: it has been sent
+
+    def write(self, data: bytes) -> None:
+        """Keep the head until the first write of the body, which follows at once. An interim answer does not wait."""
+        if self._head is None or data.startswith(b"HTTP/1.1 100 "):
+            self._transport.write(data)
+        elif self._head:
+            head, self._head = self._head, None
+            self._transport.write(head + data)
+        else:
+            self._head = data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. What exceeds a bound gets 408, 413, 414, 431 or 503, and its connection is closed."""
 
@@ -51,14 +75,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
-        self._received += len(data)
         self._has_ended = False
         super().data_received(data)
         if self._reading is _NOTHING and not self._has_ended and self._is_idle:
             self._reading = _HEAD  # blank lines, which may precede one
-        if self._reading is _HEAD and self._received > LONGEST_HEAD:
-            self._refuse(431 if self.headers else 414)
-        elif self._reading is not self._timed and not self._is_refused:
+        if self._reading is _HEAD:
+            self._received += len(data)
+            if self._received > LONGEST_HEAD:
+                self._refuse(431 if self.headers else 414)
+        if self._reading is not self._timed and not self._is_refused:
             self._watch(self._reading)
 
     def on_message_begin(self) -> None:
@@ -74,6 +99,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(status)
             return
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # its answer has no body
+            self.cycle.transport = OneWrite(self.transport)  # type: ignore[assignment]
         if self._is_stopping:
             self.cycle.keep_alive = False
 
@@ -112,6 +139,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(405, b"Allow: GET, HEAD\r\n")
         else:
             self._refuse(400)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Some clients offer HTTP/2 with each request: that is worth no line in the log, let alone uvicorn's two."""
 
     @property
     def _is_idle(self) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import resource
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -49,6 +50,10 @@ class Worker(UvicornWorker):
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == -1 else min(wanted, hard), hard))
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Whatever the command names: SIGUSR2 repeats that of an earlier version, `gunicorn demo_site.wsgi`."""
+        self.wsgi = import_module("demo_site.asgi").application
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi

@@ -50,13 +50,15 @@ class Site(ServerProcess):
 
     # Starting.
 
-    def gunicorn(self, *arguments, workers=1, threads=4, wait=True):
+    def gunicorn(self, *arguments, workers=1, threads=None, wait=True, application=None):
         """Start `gunicorn demo_site.asgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
-        return self._serve(self._gunicorn_command(workers, threads, *arguments), wait)
+        if threads:
+            arguments = ("--threads", str(threads), *arguments)
+        return self._serve(self._gunicorn_command(workers, *arguments, application=application), wait)
 
-    def _gunicorn_command(self, workers, threads, *arguments):
-        sizes = ["--workers", str(workers), "--threads", str(threads)]
-        return [str(GUNICORN), self._application, "--bind", self.address, *sizes, *arguments]
+    def _gunicorn_command(self, workers, *arguments, application=None):
+        started = [str(GUNICORN), application or self._application]
+        return [*started, "--bind", self.address, "--workers", str(workers), *arguments]
 
     @property
     def _application(self):
@@ -86,7 +88,7 @@ class Site(ServerProcess):
 
     def failing_gunicorn(self, *arguments, bound=60):
         """Run a gunicorn that is expected to end by itself."""
-        return self._run(self._gunicorn_command(2, 4, *arguments), bound, {})
+        return self._run(self._gunicorn_command(2, *arguments), bound, {})
 
     def _run(self, command, bound, environment):
         began = time.monotonic()
