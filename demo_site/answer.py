@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from functools import cache
 from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
@@ -51,7 +50,7 @@ def as_view(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
 
     def view(request: HttpRequest) -> HttpResponse:
         ask = Ask(request.method or "", request.META.get("HTTP_ACCEPT", ""), lambda: get_language_from_request(request))
-        answered = asyncio.run_coroutine_threadsafe(answer(handler, ask), _loop()).result()
+        answered = asyncio.run_coroutine_threadsafe(answer(handler, ask), _shared_loop()).result()
         headers = {name.decode(): value.decode() for name, value in answered.headers}
         response = HttpResponse(answered.body, status=answered.status, headers=headers)
         response["Content-Length"] = str(len(answered.body))
@@ -60,8 +59,15 @@ def as_view(handler: Handler) -> Callable[[HttpRequest], HttpResponse]:
     return view
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="event-loop", daemon=True).start()
-    return loop
+_loop: asyncio.AbstractEventLoop | None = None
+_starting = threading.Lock()
+
+
+def _shared_loop() -> asyncio.AbstractEventLoop:
+    """It starts with the first request: a thread does not survive the fork of a worker."""
+    global _loop
+    with _starting:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="event-loop", daemon=True).start()
+        return _loop

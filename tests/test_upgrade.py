@@ -20,7 +20,7 @@ from tests.support.releases import unpack
 from tests.support.secrets import GUARD
 from tests.support.shown import events, workers
 from tests.support.waiting import wait_until
-from tests.support.workers import Load
+from tests.support.workers import Load, Workers
 
 # The version that is upgraded from: the last commit before each setting was declared once and the modules moved.
 OLD_COMMIT = "25aa707f3bacb6e0f31525bc44e7e7eb8f662688"
@@ -110,6 +110,7 @@ def test_new_master_at_the_same_socket_costs_no_request(old_tree, new_site, envi
     site = new_site({**environment, "PWD": str(folder)}, project=folder)
     site.gunicorn("--pid", str(pid_file), workers=2)
     assert site.get("/").headers["Server"] == "gunicorn", "threads"
+    Workers(site, 2).find().close()  # both have read all of the old version
     with Load(site, clients=8) as load:
         folder.unlink()
         folder.symlink_to(PROJECT)
