@@ -5,10 +5,12 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 import requests
 
 from demo_site.serving.protocol import (
+    ANSWER_SECONDS,
     BODY_SECONDS,
     HEAD_SECONDS,
     LONGEST_BODY,
@@ -65,6 +67,24 @@ def test_kept_connection_may_not_drip_its_second_head(site):
             answer += client.recv(4096)
         client.sendall(b"GET /livez HTTP/1.1\r\nX: ")
         assert client.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_client_that_does_not_read_its_answer_is_cut(site):
+    """Enough answers to fill both sides' buffers."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", site.port))
+        client.settimeout(5)
+        with contextlib.suppress(TimeoutError):  # the site reads no more while it cannot write
+            for _ in range(50):
+                client.sendall(b"GET /static/admin/js/vendor/jquery/jquery.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        port, worker = client.getsockname()[1], psutil.Process(site.worker_pids()[0])
+
+        def is_cut():
+            return all(found.raddr.port != port for found in worker.net_connections("tcp") if found.raddr)
+
+        assert not is_cut()
+        wait_until(is_cut, ANSWER_SECONDS + BUSY, "the end of the connection")
 
 
 def answer_to(site, request):

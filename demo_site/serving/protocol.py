@@ -71,6 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._watch(_NOTHING)
+        self._forget_unread()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -122,8 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._unread:
-            self._unread.cancel()
+        self._forget_unread()
 
     def shutdown(self) -> None:
         """The worker stops: end each request, and let a kept-alive client know with its next one, if it comes soon."""
@@ -162,6 +162,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return 431
         self._most = LONGEST_BODY if self.url.startswith(_FULL) else 0
         return 413 if length > self._most or (is_chunked and not self._most) else 0
+
+    def _forget_unread(self) -> None:
+        if self._unread:
+            self._unread.cancel()
 
     def _watch(self, what: str) -> None:
         """Time what is being read."""

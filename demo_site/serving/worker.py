@@ -27,7 +27,8 @@ class QuietServer(Server):
                 await asyncio.wait_for(self._stop.wait(), 1)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
+        """Unlike uvicorn's: that one dies of the signal in the end, without what is registered with `atexit`."""
+        self.should_exit = True
         self._loop.call_soon_threadsafe(self._stop.set)
 
 
