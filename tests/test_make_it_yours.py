@@ -13,20 +13,22 @@ from tests.support.admin import PATH, AdminSite
 from tests.support.checkout import Checkout
 from tests.support.documents import document
 from tests.support.editors import Editor
-from tests.support.own_service import IS_THE_BASE, Copy
+from tests.support.own_service import IS_THE_BASE, PAGE, Copy
 from tests.support.ports import free_port
+from tests.support.readme import section
 from tests.support.secrets import GUARD
 from tests.support.shown import events
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.skipif(not IS_THE_BASE, reason="the patches start from the base: this is your service already"),
     pytest.mark.slow,
+    pytest.mark.skipif(not IS_THE_BASE, reason="the page starts from the base, and this is a service of its own"),
 ]
 
+CATALOG = "demo_site/locale/zh_Hans/LC_MESSAGES/django.po"
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9"}
 PARTS = ("The fleet", "The history, and with it editing in the admin", "Group commit")
-QUICK_TESTS = ("test_import_rules.py", "test_document.py", "test_messages.py", "test_counter.py", "test_health.py")
+QUICK_TESTS = ("tests/test_import_rules.py", "tests/test_health.py", "tests/test_document.py")
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def copy(tmp_path):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A clone with the own name, settings and page. Only read."""
-    made = Copy(tmp_path_factory.mktemp("own"))
+    made = Copy(tmp_path_factory.mktemp("own") / "clone")
     return made.follow("1. The name", whole=False).follow("2. Settings").follow("3. A page")
 
 
@@ -151,84 +153,81 @@ def test_make_run_shows_the_own_service(own):
 
 
 def everything_stored(consul, site):
-    """What a site leaves in Consul beside the document, and in its database."""
-    for key in consul.api("GET", f"/v1/kv/{site.key}.?keys").json():
-        yield f"Consul's key {key}", consul.get(key).decode()
+    """What the site leaves in Consul beside the document, and in its database."""
+    keys = consul.api("GET", f"/v1/kv/{site.key}.?keys").json()
+    assert {re.search(r"\.(history|workers)/", key)[1] for key in keys} == {"history", "workers"}
     with sqlite3.connect(site.directory / "db.sqlite3") as database:
-        yield "the database", "\n".join(database.iterdump())
+        dump = "\n".join(database.iterdump())
+    return {key: consul.get(key).decode() for key in keys} | {"the database": dump}
 
 
 def test_a_secret_setting_appears_nowhere(own, consul, redis, config_key):
-    secret, new = GUARD.new("API key"), GUARD.new("new API key")
-    message = f"ask with {secret}"
-    consul.put(config_key, document(redis, message, api_key=secret))
+    """Its value also stands in the service's tags, in the message and in comments."""
+    old, key = GUARD.new("API key that was"), GUARD.new("API key")
+    consul.put(config_key, document(redis, api_key=old))
     variables = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}
-    variables |= {"SERVICE_TAGS": f"one,{secret}", "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}
+    variables |= {"SERVICE_TAGS": f"one,{key}", "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}
     with AdminSite(variables, project=own.root).prepare().gunicorn(workers=2) as site:
         (entry,) = consul.wait_registered("shop")
-        assert secret in entry["Service"]["Tags"]  # the operator has put it there
+        assert key in entry["Service"]["Tags"]  # by the operator's own word
         editor = Editor(site, "keeper")
 
         def page(path="", **headers):
             answer = editor.session.get(f"{site.url}{PATH}{path}", headers=headers, timeout=30)
-            return GUARD.check(answer.text, f"the page {path!r}")
+            return GUARD.check(answer.text, f"the page {path!r} with {headers}")
 
+        # The form has a field for it. The comment names both keys, and there is an error on the way.
+        assert re.search('<label for="id_api_key">API key.?</label>', page("edit/"))
+        assert re.search('<label for="id_api_key">API 密钥.?</label>', page("edit/", **CHINESE))
+        typed = {"api_key": key, "comment": f"{old} becomes {key}"}
+        wrong = editor.post(editor.form() | typed | {"open_days": "day\n" * 8}, step="preview")
+        assert "must have at most 7 items" in wrong
+        preview = editor.post(editor.form() | typed, step="preview")
+        assert re.search(r'data-difference="api_key".*?<del>•+ .*?<ins>•+ ', preview, re.DOTALL)
+        assert "Saved as ModifyIndex" in editor.post(editor.form() | typed)
+        assert json.loads(consul.get(config_key)) == document(redis, api_key=key)
+        wait_until(lambda: site.runs(consul.index(config_key)), message="both workers to follow")
+        before, after = events(editor.history())[0].differences["api_key"]
+        assert before.startswith("••••") and after.startswith("••••") and before != after
+
+        # From here on the value stands in the message as well.
+        stored = document(redis, f"ask with {key}", api_key=key)
+        consul.put(config_key, stored)
+        wait_until(lambda: site.runs(consul.index(config_key)), message="both workers to follow")
         assert re.search(r'data-setting="api_key" data-secret.*?>•+ \(fingerprint', page(), re.DOTALL)
         assert re.search(r'data-setting="show_message".*?>ask with •+ \(fingerprint', page(), re.DOTALL)
         assert re.search(r'data-setting="SERVICE_TAGS".*?>one,•+ \(fingerprint', page(), re.DOTALL)
-        assert re.search(r'<label for="id_api_key">API key.?</label>', page("edit/"))
-        assert re.search(r'<label for="id_api_key">API 密钥.?</label>', page("edit/", **CHINESE))
+
+        # A rollback brings back everything but the secrets.
+        fields = editor.preview(comment=f"with {key}", page_title="Bolts")
+        assert "Saved as ModifyIndex" in editor.post(fields)
+        assert json.loads(consul.get(config_key)) == stored | {"page_title": "Bolts"}
+        link = events(editor.history())[0].rollback
+        assert "Rolled back, saved as ModifyIndex" in editor.roll_back(link, f"still {key}")
+        assert json.loads(consul.get(config_key)) == stored
+
+        # What is rejected, with an error that quotes the value; what machines read; what is stored.
+        consul.put(config_key, stored | {"redis_config": redis.document(redis_host=key)})
+        wait_until(lambda: rejected(site), message="a rejected document")
+        for path in ("", "edit/", "history/", "status/"):
+            page(path)
+            page(path, **CHINESE)
+        site.get("/metrics")
         assert rows(site)["api_key"]["value"].startswith("••••")
         site.command("effective_config")
-        site.command("effective_config", "--fleet")
-
-        # Changed in the admin, with the old and the new one in the comment, and an error on the way.
-        typed = {"api_key": new, "show_message": f"ask with {new}", "comment": f"{secret} becomes {new}"}
-        wrong = editor.post(editor.form() | typed | {"open_days": "day\n" * 8}, step="preview")
-        assert "must have at most 7 items" in wrong
-        fields = editor.form() | typed
-        preview = editor.post(fields, step="preview")
-        assert re.search(r'data-difference="api_key".*?<del>•+ .*?<ins>•+ ', preview, re.DOTALL)
-        assert "Saved as ModifyIndex" in editor.post(fields)
-        message = f"ask with {new}"
-        assert json.loads(consul.get(config_key)) == document(redis, message, api_key=new)
-        edit, _ = events(editor.history())[:2]
-        assert set(edit.differences) == {"api_key", "show_message"}
-        assert all(before != after for before, after in edit.differences.values())
-
-        # A rollback keeps the secret that is in force, and brings back whatever else there was.
-        editor.preview(page_title="Bolts")
-        assert "Saved as ModifyIndex" in editor.post(editor.form() | {"page_title": "Bolts", "comment": f"no {new}"})
-        link = events(editor.history())[0].rollback
-        assert "Rolled back, saved as ModifyIndex" in editor.roll_back(link, f"still {new}")
-        assert json.loads(consul.get(config_key))["api_key"] == new
-        assert "page_title" not in json.loads(consul.get(config_key))
-        page("history/", **CHINESE)
-
-        # What is rejected, what was stored, what machines read.
-        consul.put(config_key, document(redis, message, api_key=new, redis_config=redis.document(redis_host=new)))
-        wait_until(lambda: rejected(site), message="a rejected document")
-        for path in ("/readyz", "/metrics"):
-            site.get(path)
-        # The variable still has the old one, which is nobody's secret any more: the overview shows it.
-        assert new not in editor.session.get(f"{site.url}{PATH}", timeout=30).text
-        page("edit/")
-        stored = dict(everything_stored(consul, site))
-        assert len(stored) >= 4
-        for place, text in stored.items():
-            GUARD.check(text, place)
-            assert new not in text, place
-        site.log()
+        wait_until(lambda: "rejected" in site.command("effective_config", "--fleet").stdout, message="a worker's state")
+        for place, text in everything_stored(consul, site).items():
+            assert key not in text and old not in text, place
 
 
-# The other ways to make it one's own.
+# The other sections.
 
 
 def test_the_package_can_have_another_name(copy, new_site, environment, redis):
     copy.follow("1. The name")
     assert copy.untranslated == 0
     copy.python("-m", "ruff", "check")
-    copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_import_rules.py", "tests/test_identity.py")
+    copy.test("tests/test_import_rules.py", "tests/test_identity.py")
     site = new_site(environment, project=copy.root).runserver("--noreload")
     assert "I have been seen 1 times." in site.get("/").text
     assert redis.hits() == 1
@@ -237,7 +236,7 @@ def test_the_package_can_have_another_name(copy, new_site, environment, redis):
 @pytest.mark.parametrize("parts", [*((part,) for part in PARTS), PARTS], ids=["fleet", "history", "commit", "all"])
 def test_a_part_that_is_not_needed_can_go(copy, consul, redis, environment, parts):
     if len(parts) > 1:
-        copy.follow("1. The name", whole=False).follow("2. Settings").follow("3. A page").commit("Ours")
+        copy.follow("1. The name", whole=False).follow("2. Settings").follow("3. A page")
     copy.follow("4. What you do not need", whole=False)
     for part in parts:
         copy.follow(part)
@@ -254,7 +253,29 @@ def test_a_part_that_is_not_needed_can_go(copy, consul, redis, environment, part
             assert session.get(site.url + path, timeout=30).status_code == 200
         assert rows(site)["show_message"]["value"] == "followed"
         assert "Traceback" not in site.log()
-    copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{name}" for name in QUICK_TESTS))
+    copy.test(*QUICK_TESTS, *(["tests/test_counter.py"] if "Group commit" in parts else []))
+
+
+def test_an_upgrade_conflicts_in_compiled_catalogs_only(copy, tmp_path):
+    base, mine = copy, Copy(tmp_path / "mine", origin=copy.root)
+    for heading, whole in (("1. The name", False), ("2. Settings", True), ("3. A page", True)):
+        mine.follow(heading, whole=whole)
+    page, catalog = base.root / "demo_site/templates/demo_site/admin_index.html", base.root / CATALOG
+    page.write_text(page.read_text() + '{% translate "From the base" %}\n')
+    base.make_messages()
+    catalog.write_text(catalog.read_text().replace('"From the base"\nmsgstr ""', '"From the base"\nmsgstr "来自基础"'))
+    base.make_messages()
+    base.commit("A message more")
+    *commands, merge = re.findall(r"^ {4}(git .+)$", section(PAGE, "5. Upgrades"), re.MULTILINE)
+    for command in commands:
+        mine.run(*command.split())
+    with pytest.raises(AssertionError, match="Automatic merge failed"):
+        mine.run(*merge.split())
+    assert mine.run("git", "diff", "--name-only", "--diff-filter=U").split() == [CATALOG.replace(".po", ".mo")]
+    mine.make_messages()
+    mine.commit("Merge the base")
+    assert {'msgstr "API 密钥"', 'msgstr "来自基础"'} <= set((mine.root / CATALOG).read_text().splitlines())
+    mine.python("manage.py", "check", DEMO_CONFIG_FILE="deploy/local/document.json")
 
 
 IMPORT_ALL = """
