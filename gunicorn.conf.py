@@ -1,19 +1,17 @@
-"""The settings of the production server: `gunicorn demo_site.wsgi` reads this file. Command-line flags win over it.
+"""The settings of the production server: `gunicorn demo_site.asgi` reads this file. Command-line flags win over it.
 
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
 import multiprocessing
 import os
-import sys
 from typing import Any
 
 bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
 
-# Threads, because each request waits for Redis once; several processes, because each has one interpreter lock.
-worker_class = "gthread"
+# An event loop in each worker (docs/decisions/serving.md); several workers, because each has one interpreter lock.
+worker_class = "demo_site.serving.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(multiprocessing.cpu_count(), 4))
-threads = 8
 
 # The master reads the configuration once, before any worker exists. A start without one ends there, with one message;
 # a replaced worker inherits the configuration in force and asks nobody. The workers also share the memory of the code.
@@ -30,22 +28,7 @@ def when_ready(server: Any) -> None:
     """In the master: with CONSUL_REGISTER, SIGTERM first deregisters the instance (docs/decisions/leaving.md)."""
     from demo_site.registration import membership
 
-    _refuse_late_gevent(server)
     membership.prepare(server)
-
-
-def _refuse_late_gevent(server: Any) -> None:
-    """The site is loaded by now: a lock that gevent has not patched stops the whole worker once two wait for it."""
-    if "gevent" not in server.cfg.worker_class_str:  # the name, or the path of the class
-        return
-    from gevent import monkey
-
-    if not monkey.is_module_patched("threading"):
-        server.log.critical(
-            "gevent must patch before the site is loaded: "
-            "begin gunicorn.conf.py with `from gevent import monkey; monkey.patch_all()`."
-        )
-        sys.exit(os.EX_CONFIG)
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
@@ -53,23 +36,6 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
     from demo_site.instance import worker_count
 
     worker_count.remember(new_value)
-
-
-def pre_fork(server: Any, worker: Any) -> None:
-    """In the master, which knows the other workers: choose the CPU of a new one."""
-    from demo_site.serving import affinity
-
-    worker.cpu = None
-    if os.environ.get("GUNICORN_CPU_AFFINITY") != "off":
-        taken = [getattr(other, "cpu", None) for other in server.WORKERS.values()]
-        worker.cpu = affinity.choose(server.num_workers, taken)
-
-
-def post_fork(server: Any, worker: Any) -> None:
-    """In the worker, before it has threads: pin it to its CPU."""
-    from demo_site.serving import affinity
-
-    affinity.pin_to(worker.cpu)
 
 
 def post_worker_init(worker: Any) -> None:

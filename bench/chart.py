@@ -5,7 +5,8 @@ from html import escape
 from bench.parts import NAMES
 from bench.throughput import SETTINGS
 
-_COLOURS = {"site": "#0b6b50", "flask": "#8a5a00", "bare": "#5c6773", "ordinary": "#7b5ea7"}
+_COLOURS = {"site": "#0b6b50", "bare_asgi": "#5c6773", "starlette": "#1f5fa8", "fastapi": "#3d8bbd", "flask": "#8a5a00"}
+_OTHER = "#7b5ea7"
 _LEFT, _WIDTH, _BAR, _GAP = 230, 760, 20, 6
 
 
@@ -35,7 +36,7 @@ def _bar(y: int, kind: str, found: dict, ratio: float, widest: float) -> list[st
     middle = y + _BAR / 2
     return [
         f'<text x="{_LEFT - 10}" y="{middle + 4}" text-anchor="end">{escape(NAMES[kind])}</text>',
-        f'<rect x="{_LEFT}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2" fill="{_COLOURS[kind]}"/>',
+        f'<rect x="{_LEFT}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2" fill="{_COLOURS.get(kind, _OTHER)}"/>',
         f'<line x1="{_LEFT + low:.1f}" x2="{_LEFT + high:.1f}" y1="{middle}" y2="{middle}" stroke="#1c2430"/>',
         f'<text x="{_LEFT + high + 8:.1f}" y="{middle + 4}">{found["rate"]:,.0f}/s, {ratio:.2f} x Flask</text>',
     ]

@@ -16,17 +16,23 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import wait_until
 
 _FIRST_ANSWER = """
-import io, sys
+import asyncio
 from {module} import application
-environ = {{
-    "REQUEST_METHOD": "GET", "PATH_INFO": "/", "SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1",
-    "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "127.0.0.1", "HTTP_ACCEPT": "text/plain",
-    "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.version": (1, 0),
-    "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+scope = {{
+    "type": "http", "method": "GET", "path": "/", "query_string": b"", "http_version": "1.1", "scheme": "http",
+    "headers": [(b"host", b"127.0.0.1"), (b"accept", b"text/plain")], "server": ("127.0.0.1", 80),
 }}
-statuses = []
-body = b"".join(application(environ, lambda status, headers, exc_info=None: statuses.append(status)))
-assert statuses[0].startswith("200"), (statuses, body)
+sent = []
+body = [{{"type": "http.request"}}]
+
+async def receive():
+    return body.pop() if body else await asyncio.Event().wait()
+
+async def send(message):
+    sent.append(message)
+
+asyncio.run(application(scope, receive, send))
+assert sent[0]["status"] == 200, sent
 """
 
 
@@ -35,8 +41,8 @@ def start_up(parts: Backends, rounds: int) -> dict:
     seconds: dict[str, list[float]] = {"site": [], "empty": []}
     for _ in range(rounds + 1):
         for kind, module, folder in (
-            ("site", "demo_site.wsgi", PROJECT),
-            ("empty", "ordinary_wsgi", PROJECT / "bench/peers/ordinary"),
+            ("site", "demo_site.asgi", PROJECT),
+            ("empty", "ordinary_asgi", PROJECT / "bench/peers/ordinary"),
         ):
             with Server.stopped(kind, parts) as place:
                 began = time.monotonic()
@@ -50,9 +56,7 @@ def start_up(parts: Backends, rounds: int) -> dict:
 def memory(parts: Backends, workers: int = 2) -> dict:
     """MiB per worker after 200 requests, shared pages counted once (PSS of the whole tree over its workers)."""
     found = {}
-    with servers(
-        parts, ["site", "empty"], "--workers", str(workers), "--worker-class", "gthread", "--threads", "8"
-    ) as all_:
+    with servers(parts, ["site", "empty"], workers) as all_:
         for kind, server in all_.items():
             for _ in range(200):
                 server.get()
@@ -68,7 +72,7 @@ def idle(parts: Backends, seconds: float, workers: int = 2) -> dict:
     following: list[float] = []  # when each was seen
     with (
         Proxy(parts.consul.http_port) as proxy,
-        Server("site", parts, "--workers", str(workers), consul=proxy.address) as server,
+        Server("site", parts, workers, consul=proxy.address) as server,
     ):
         server.ready()
         time.sleep(3)  # the first requests belong to the start
@@ -96,7 +100,7 @@ def propagation(parts: Backends, counts: list[int], changes: int) -> dict:
     """
     results = {}
     for count in counts:
-        with Server("site", parts, "--workers", str(count), "--threads", "1", "--worker-class", "gthread") as server:
+        with Server("site", parts, count) as server:
             wait_until(lambda: len(_workers(server)) == count, 120, "all workers")  # noqa: B023
             server.ready()
             _delay(parts, server, count, f"warm up {count}")
@@ -123,7 +127,7 @@ def propagation(parts: Backends, counts: list[int], changes: int) -> dict:
 
 def swap(parts: Backends, changes: int) -> dict:
     """Milliseconds until one worker has a new value in force: another message only; another Redis, probed."""
-    with RedisServer("bench-password") as other, Server("site", parts, "--workers", "1") as server:
+    with RedisServer("bench-password") as other, Server("site", parts, 1) as server:
         server.ready()
         time.sleep(2)
         message = [_delay(parts, server, 1, f"message {number}") for number in range(changes)]
@@ -141,7 +145,7 @@ def admin_page(parts: Backends, rounds: int) -> dict:
         quiet = {"cwd": PROJECT, "env": place.environment | account, "check": True, "stdout": subprocess.DEVNULL}
         subprocess.run([*manage, "migrate"], **quiet)
         subprocess.run([*manage, "createsuperuser", "--noinput"], **quiet)
-        with Server("site", parts, "--workers", "1", database=place.directory / "db.sqlite3") as server:
+        with Server("site", parts, 1, database=place.directory / "db.sqlite3") as server:
             server.ready()
             server.log_in("bench", "bench-password")
             times = []

@@ -1,4 +1,4 @@
-"""The parts of the benchmark: one Consul, one Redis, and the servers that are compared, each under gunicorn."""
+"""The parts of the benchmark: one Consul, one Redis, and the servers that are compared."""
 
 import contextlib
 import json
@@ -20,21 +20,29 @@ from tests.support.redis import RedisServer
 PROJECT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).with_name("peers")
 PYTHON = Path(os.environ.get("BENCH_PYTHON") or sys.executable)
-GUNICORN = PYTHON.with_name("gunicorn")
 KEY = "demo-config"
 NAMES = {
     "site": "this site",
+    "bare_asgi": "bare ASGI + shared INCRBY",
+    "starlette": "Starlette + redis.asyncio",
+    "fastapi": "FastAPI + redis.asyncio",
     "flask": "Flask + redis-py",
     "bare": "bare WSGI + INCR",
     "ordinary": "ordinary Django, cache.incr",
     "empty": "empty Django project",
 }
-_APPLICATIONS = {
-    "site": (PROJECT, "demo_site.wsgi"),
-    "flask": (PEERS, "flask_peer:app"),
-    "bare": (PEERS, "bare_peer:app"),
-    "ordinary": (PEERS / "ordinary", "ordinary_wsgi"),
-    "empty": (PEERS / "ordinary", "ordinary_wsgi"),
+_THREADS = ("--worker-class", "gthread", "--threads", "8", "--keep-alive", "5", "--no-control-socket")
+_LOOP = ("--worker-class", "uvicorn_worker.UvicornWorker", "--no-control-socket")
+# Each as it would be run: the folder, the program with the application, and its flags; `--workers` comes on top.
+_STARTS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "site": (PROJECT, ("gunicorn", "demo_site.asgi")),
+    "bare_asgi": (PEERS, ("gunicorn", "bare_asgi_peer:app", *_LOOP)),
+    "starlette": (PEERS, ("uvicorn", "starlette_peer:app", "--no-access-log")),
+    "fastapi": (PEERS, ("uvicorn", "fastapi_peer:app", "--no-access-log")),
+    "flask": (PEERS, ("gunicorn", "flask_peer:app", *_THREADS)),
+    "bare": (PEERS, ("gunicorn", "bare_peer:app", *_THREADS)),
+    "ordinary": (PEERS / "ordinary", ("gunicorn", "ordinary_wsgi", *_THREADS)),
+    "empty": (PEERS / "ordinary", ("gunicorn", "ordinary_asgi", *_LOOP)),
 }
 
 
@@ -70,20 +78,19 @@ class Backends:
 
 
 class Server(ServerProcess):
-    """One of the compared servers; the flags are gunicorn's."""
+    """One of the compared servers."""
 
     def __init__(
-        self, kind: str, backends: Backends, *flags: str, consul: str = "", database: Path | None = None
+        self, kind: str, backends: Backends, workers: int, consul: str = "", database: Path | None = None
     ) -> None:
         self._prepare(kind, backends)
         if consul:
             self.environment["CONSUL_HTTP_ADDR"] = consul
         if database:
             self.environment["DATABASE_URL"] = f"sqlite:///{database}"
-        folder, application = _APPLICATIONS[kind]
-        command = [GUNICORN, application, "--bind", f"127.0.0.1:{self.port}", *flags]
-        if kind != "site":
-            command += ["--no-control-socket"]
+        folder, (program, *arguments) = _STARTS[kind]
+        place = ["--port", str(self.port)] if program == "uvicorn" else ["--bind", f"127.0.0.1:{self.port}"]
+        command = [PYTHON.with_name(program), *arguments, *place, "--workers", str(workers)]
         self.launch(command, environment=self.environment, cwd=folder)
 
     @classmethod
@@ -140,13 +147,8 @@ def backends() -> Iterator[Backends]:
 
 
 @contextlib.contextmanager
-def servers(
-    parts: Backends, kinds: list[str], *flags: str, of_peers: tuple[str, ...] = ()
-) -> Iterator[dict[str, Server]]:
-    """Several servers with the same flags, all ready; `of_peers` are flags for all but the site."""
+def servers(parts: Backends, kinds: list[str], workers: int) -> Iterator[dict[str, Server]]:
+    """Several servers with so many workers each, all ready."""
     with contextlib.ExitStack() as stack:
-        started = {
-            kind: stack.enter_context(Server(kind, parts, *flags, *(() if kind == "site" else of_peers)))
-            for kind in kinds
-        }
+        started = {kind: stack.enter_context(Server(kind, parts, workers)) for kind in kinds}
         yield {kind: server.ready() for kind, server in started.items()}

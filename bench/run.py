@@ -65,7 +65,17 @@ def _told(title: str, result: dict) -> dict:
 
 
 def _machine() -> dict:
-    packages = ("django", "django-redis", "redis", "gunicorn", "flask", "python-consul")
+    packages = (
+        "django",
+        "django-redis",
+        "redis",
+        "gunicorn",
+        "uvicorn",
+        "starlette",
+        "fastapi",
+        "flask",
+        "python-consul",
+    )
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
         "processors": os.cpu_count(),

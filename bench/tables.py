@@ -57,7 +57,8 @@ def _throughput(throughput: dict) -> Iterator[tuple[str, ...]]:
         "p99, ms",
         "Redis commands",
         "x Flask",
-        "x bare",
+        "x Starlette",
+        "x bare ASGI",
     )
     for setting in SETTINGS:
         servers, title = throughput[setting.name], setting.title
@@ -70,9 +71,13 @@ def _throughput(throughput: dict) -> Iterator[tuple[str, ...]]:
                 f"{found['p50_us'] / 1000:.2f}",
                 f"{found['p99_us'] / 1000:.1f}",
                 f"{found['commands_per_hit']:.2f}",
-                *(f"{found['rate'] / servers[to]['rate']:.2f}" if to in servers else "" for to in ("flask", "bare")),
+                *(_ratio(found, servers.get(to)) for to in ("flask", "starlette", "bare_asgi")),
             )
             title = ""
+
+
+def _ratio(found: dict, peer: dict | None) -> str:
+    return f"{found['rate'] / peer['rate']:.2f}" if peer else ""
 
 
 def _costs(costs: dict) -> Iterator[tuple[str, ...]]:

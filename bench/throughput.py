@@ -4,38 +4,35 @@ import statistics
 from dataclasses import dataclass
 
 from bench import load
-from bench.parts import PEERS, Backends, servers
+from bench.parts import Backends, servers
 
-GTHREAD = ("--worker-class", "gthread", "--workers", "2", "--threads", "8", "--keep-alive", "5")
+WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of servers with the same gunicorn flags under the same load."""
+    """Some servers under the same load."""
 
     name: str
     title: str
     kinds: tuple[str, ...]
-    flags: tuple[str, ...]
     connections: int
-    of_peers: tuple[str, ...] = ()  # flags for all but the site
 
 
-ALL = ("site", "flask", "bare", "ordinary")
-ONE_CPU = ("--config", str(PEERS / "one_cpu.py"))
+ALL = ("site", "bare_asgi", "starlette", "fastapi", "flask", "bare", "ordinary")
+FEW = ("site", "bare_asgi", "starlette", "flask")
 SETTINGS = (
-    Setting("gthread_64", "gthread, 2 workers x 8 threads, 64 connections", ALL, GTHREAD, 64),
-    Setting("gthread_16", "gthread, 2 workers x 8 threads, 16 connections", ALL, GTHREAD, 16),
-    Setting("single", "gthread, 2 workers x 8 threads, 1 connection", ALL, GTHREAD, 1),
-    Setting("one_cpu", "the first again, peers too with one CPU for each worker", ALL, GTHREAD, 64, ONE_CPU),
-    Setting("shipped", "plain `gunicorn -w 2`, 64 connections", ("site", "flask"), ("--workers", "2"), 64),
+    Setting("connections_64", "64 connections", ALL, 64),
+    Setting("connections_1", "1 connection", FEW, 1),
+    # Without the peers on redis.asyncio: that many connections get 500s from them.
+    Setting("connections_512", "512 connections", ("site", "bare_asgi", "flask"), 512),
 )
 
 
 def measure(parts: Backends, setting: Setting, rounds: int, seconds: int) -> dict[str, dict]:
     """Each server `rounds` times for `seconds`, in turn. Medians, spread, and Redis commands per hit, by server."""
     results: dict[str, list[tuple[load.Load, float]]] = {kind: [] for kind in setting.kinds}
-    with servers(parts, list(setting.kinds), *setting.flags, of_peers=setting.of_peers) as running:
+    with servers(parts, list(setting.kinds), WORKERS) as running:
         for server in running.values():
             load.run(server.url, setting.connections, 1)  # warm up
         for number in range(rounds):

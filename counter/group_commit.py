@@ -1,7 +1,9 @@
 """Group commit: concurrent callers share one round trip, and each takes its own number from the range."""
 
+import asyncio
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -19,60 +21,93 @@ class CommitFailed(Exception):
 
 
 class _Batch(Generic[T]):
-    """The callers that share one commit. `gate` is locked until there is a result."""
+    """The callers that share one commit, and the timer that fails them if it takes too long."""
 
-    def __init__(self) -> None:
-        self.size = 0
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.committed: Committed[T] | None = None
-        self.error: BaseException | None = None
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float, expire: Callable[["_Batch[T]"], None]) -> None:
+        self.loop = loop
+        self.waiting: list[asyncio.Future[Committed[T]]] = []
+        self.deadline = loop.call_later(deadline, expire, self)
+
+    def fail(self, error: BaseException) -> None:
+        self.deadline.cancel()
+        for caller in self.waiting:
+            if not caller.done():  # it went away, or the deadline has failed it
+                failure = CommitFailed()
+                failure.__cause__ = error
+                caller.set_exception(failure)
+
+    def succeed(self, committed: Committed[T]) -> None:
+        self.deadline.cancel()
+        for position, caller in enumerate(self.waiting):
+            if not caller.done():
+                caller.set_result(Committed(committed.last - position, committed.context))
 
 
 class GroupCommit(Generic[T]):
     """`commit(n)` takes n numbers at once, as INCRBY does; `take()` returns one of them to each caller.
 
-    One commit is in progress at a time. Callers that arrive meanwhile wait for it and then share the next one; a single
-    caller does not wait at all. It works with threads, and with gevent if that has patched `threading` before the
-    object is created.
+    Callers are coroutines of one event loop. `commit` blocks, so it runs in a thread of its own, one commit at a time.
+    Callers that arrive meanwhile share the next one; a single caller does not wait for others. No caller waits longer
+    than `deadline` seconds: a commit that takes longer holds up its thread and the next commit, not the callers.
     """
 
-    def __init__(self, commit: Callable[[int], Committed[T]]) -> None:
+    def __init__(self, commit: Callable[[int], Committed[T]], deadline: float) -> None:
         self._commit = commit
+        self._deadline = deadline
         self._open: _Batch[T] | None = None  # the batch that callers can still join
-        self._joining = threading.Lock()
-        self._committing = threading.Lock()
+        self._in_progress: _Batch[T] | None = None
+        self._batches: SimpleQueue[_Batch[T]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
 
-    def take(self) -> Committed[T]:
+    async def take(self) -> Committed[T]:
         """The caller's own number, as `last`. Raises `CommitFailed`."""
-        with self._joining:
-            batch = self._open
-            if batch is None:
-                batch = self._open = _Batch()
-            position = batch.size
-            batch.size += 1
-        if position == 0:
-            self._lead(batch)
+        loop = asyncio.get_running_loop()
+        batch = self._open
+        if batch is None:
+            batch = self._open = _Batch(loop, self._deadline, self._expire)
+        caller: asyncio.Future[Committed[T]] = loop.create_future()
+        batch.waiting.append(caller)
+        if self._in_progress is None:
+            self._send(batch)
+        return await caller
+
+    def _send(self, batch: _Batch[T]) -> None:
+        if self._thread is None:  # not earlier: a thread does not survive the fork of a worker
+            self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
+            self._thread.start()
+        self._open, self._in_progress = None, batch
+        self._batches.put(batch)
+
+    def _work(self) -> None:
+        while True:
+            batch = self._batches.get()
+            committed, error = None, None
+            try:
+                committed = self._commit(len(batch.waiting))
+            except BaseException as caught:  # whatever it is, the callers do not wait forever
+                error = caught
+            try:
+                batch.loop.call_soon_threadsafe(self._done, batch, committed, error)
+            except RuntimeError:  # the loop is closed, and its callers are gone with it
+                self._open = self._in_progress = None
+
+    def _done(self, batch: _Batch[T], committed: Committed[T] | None, error: BaseException | None) -> None:
+        """Back on the loop. The next commit starts first, so that it runs while the callers of this one continue."""
+        self._in_progress = None
+        following = self._open
+        if following is not None:
+            following.waiting = [caller for caller in following.waiting if not caller.done()]
+            self._send(following) if following.waiting else self._drop(following)
+        if committed is not None:
+            batch.succeed(committed)
         else:
-            with batch.gate:  # each caller that passes lets the next one pass
-                pass
-        if batch.committed is None:
-            raise CommitFailed from batch.error
-        return Committed(batch.committed.last - position, batch.committed.context)
+            batch.fail(error or RuntimeError("no commit and no error"))
 
-    def _lead(self, batch: _Batch[T]) -> None:
-        """Commit for the whole batch. Whatever stops the leader, the others do not wait forever."""
-        try:
-            with self._committing:
-                self._close(batch)
-                batch.committed = self._commit(batch.size)
-        except Exception as error:
-            batch.error = error
-        finally:
-            self._close(batch)
-            batch.gate.release()
+    def _drop(self, batch: _Batch[T]) -> None:
+        batch.deadline.cancel()
+        self._open = None
 
-    def _close(self, batch: _Batch[T]) -> None:
-        with self._joining:  # a later caller starts the next batch
-            if self._open is batch:
-                self._open = None
+    def _expire(self, batch: _Batch[T]) -> None:
+        if batch is self._open:
+            self._open = None
+        batch.fail(TimeoutError("the commit took too long"))

@@ -16,6 +16,7 @@ from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
 
 KEY = "hits"
+DEADLINE = 0.8  # seconds: more than an exchange with Redis may take, and little enough for an answer within a second
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +39,18 @@ class CountingFailed(Exception):
 
 
 class _BreakerOpen(RedisError):
-    """The breaker is open, or too many callers are waiting: Redis is not asked."""
+    """Redis was out of reach a moment ago: it is not asked now."""
 
 
-def count() -> Hit:
+async def count() -> Hit:
     """Count one page view. Raises `CountingFailed`, within a second."""
     try:
-        if _breaker_of(settings.CONFIGURATION.in_force.client).turns_away(len(_waiting)):
+        if _breaker_of(settings.CONFIGURATION.in_force.client).is_open:
             raise CommitFailed from _BreakerOpen()
-        _waiting.append(None)
-        try:
-            number, document = _commits.take()
-        finally:
-            _waiting.pop()
+        number, document = await _commits.take()
     except CommitFailed as error:
         metrics.FAILURES.inc(_kind(error.__cause__))
-        if isinstance(error.__cause__, RedisError):
+        if isinstance(error.__cause__, (RedisError, TimeoutError)):
             raise CountingFailed(str(error.__cause__)) from error
         raise
     metrics.HITS.inc()
@@ -68,7 +65,7 @@ def _increment(hits: int) -> Committed[Counted]:
         if settings.CONFIGURATION.in_force is in_force:
             break  # no swap in between: connection and document belong to one configuration
     breaker = _breaker_of(in_force.client)
-    if not breaker.admits():  # it opened while these callers waited
+    if breaker.is_open:  # it opened while these callers waited
         raise _BreakerOpen
     try:
         number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
@@ -82,6 +79,9 @@ def _increment(hits: int) -> Committed[Counted]:
 
 
 def _kind(error: BaseException | None) -> str:
+    """The failure's kind in the metrics."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
     if not isinstance(error, RedisError):
         return "internal"
     if isinstance(error, _BreakerOpen):
@@ -94,8 +94,7 @@ def _kind(error: BaseException | None) -> str:
     return "connection_lost" if is_lost else "error_reply"
 
 
-_commits = GroupCommit(_increment)
-_waiting: list[None] = []  # one item for each caller: appending to a list and popping from it need no lock
+_commits = GroupCommit(_increment, deadline=DEADLINE)
 _guarded: tuple[Any, Breaker] = (None, Breaker())
 
 

@@ -44,8 +44,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# For the admin's pages and static files only: the counter and the health checks need none (serving/handler.py).
+# For the admin's pages and static files only: the first one answers the paths that need none of the others.
 MIDDLEWARE = [
+    "demo_site.serving.middleware.LeanPathsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "demo_site.serving.middleware.StaticFilesMiddleware",
     "demo_site.serving.middleware.ContentSecurityPolicyMiddleware",
@@ -74,10 +75,14 @@ TEMPLATES = [
 
 ROOT_URLCONF = "demo_site.urls"
 WSGI_APPLICATION = "demo_site.wsgi.application"
+ASGI_APPLICATION = "demo_site.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 TIME_ZONE = "UTC"
+
+# A request's body stays in memory: what is longer than DATA_UPLOAD_MAX_MEMORY_SIZE is refused before it is read.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = LOCAL_DIR / "static"

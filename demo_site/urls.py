@@ -1,14 +1,10 @@
 from django.contrib import admin
 from django.urls import path
 
-from counter.urls import urlpatterns as counter_urls
-
-from .monitoring import health
+from .answer import as_view
+from .serving.lean import PATHS
 
 urlpatterns = [
-    *counter_urls,
-    path("livez", health.livez),
-    path("readyz", health.readyz),
-    path("metrics", health.prometheus),
+    *(path(route.removeprefix("/"), as_view(handler)) for route, handler in PATHS.items()),
     path("admin/", admin.site.urls),
 ]

@@ -266,3 +266,38 @@ def test_slow_client_does_not_stop_the_others(session_site, redis):
         for _ in range(20):
             assert session_site.get("/").status_code == 200
         assert time.monotonic() - began < 10
+
+
+# WSGI: the same page by the same coroutine.
+
+
+@pytest.fixture(params=["gthread", "runserver"])
+def wsgi_site(request, environment, new_site):
+    site = new_site(environment)
+    if request.param == "runserver":
+        return site.runserver("--noreload")
+    return site.gunicorn("--worker-class", "gthread", application="demo_site.wsgi", workers=2, threads=8)
+
+
+def test_wsgi_shows_the_same(wsgi_site, session_site, redis):
+    for headers in (TEXT, HTML):
+        pages = [site.get("/", headers=headers) for site in (wsgi_site, session_site)]
+        texts = {re.sub(r"\d+", "N", page.text) for page in pages}
+        assert len(texts) == 1
+        kept = [{name: page.headers.get(name) for name in SAME} for page in pages]
+        assert kept[0] == kept[1]
+    head, post = wsgi_site.request("HEAD", "/"), wsgi_site.request("POST", "/")
+    assert (head.status_code, head.content, post.status_code) == (200, b"", 405)
+    assert redis.hits() == 4
+    assert wsgi_site.get("/readyz", headers={"Host": "10.1.2.3:8000"}).json()["status"] == "ready"
+    assert wsgi_site.get("/admin/login/").status_code == 200
+
+
+SAME = ("Content-Type", "Cache-Control", "Vary", "X-Content-Type-Options", "Content-Security-Policy")
+
+
+def test_wsgi_shows_each_number_once(wsgi_site, redis):
+    with ThreadPoolExecutor(16) as pool:
+        numbers = list(pool.map(lambda _: number_in(wsgi_site.get("/", session=requests).text), range(200)))
+    assert sorted(numbers) == list(range(1, 201))
+    assert redis.hits() == 200

@@ -265,7 +265,7 @@ def test_reading_order_names_what_the_files_define():
     steps = rows(READING)
     assert [order for order, *_ in steps] == [str(number + 1) for number in range(len(steps))]
     for _, path, name, _ in steps:
-        definition = rf"^(def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
+        definition = rf"^((?:async )?def {name.strip('`')}\(|class {name.strip('`')}\b|{name.strip('`')} = )"
         assert re.search(definition, (PROJECT / path.strip("`")).read_text(), re.MULTILINE), (path, name)
 
 

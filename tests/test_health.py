@@ -1,6 +1,5 @@
 """The site and its health checks while Redis is unreachable, and their recovery."""
 
-import threading
 import time
 
 import pytest
@@ -14,10 +13,10 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def site(consul, own_redis, config_key, new_site):
-    """An instance as it is shipped: two workers with eight threads, on a Redis of its own."""
+    """An instance as it is shipped, with two workers, on a Redis of its own."""
     consul.put(config_key, document(own_redis))
     environment = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}
-    site = new_site(environment).gunicorn(workers=2, threads=8)
+    site = new_site(environment).gunicorn(workers=2)
     site.get("/")
     return site
 
@@ -87,22 +86,22 @@ def test_instance_without_redis_gets_no_visitors_and_stays_registered(consul, ow
 # The breaker.
 
 
-def test_breaker_admits_everyone_until_a_call_hangs():
+def test_breaker_opens_with_a_call_that_hangs_only():
     breaker = Breaker()
     assert breaker.failed(opens=False) is True
     assert breaker.failed(opens=False) is False
-    assert breaker.admits() and not breaker.turns_away(waiting=100)
+    assert not breaker.is_open
     breaker.failed(opens=True)
-    assert breaker.turns_away(waiting=0) and not breaker.admits()
+    assert breaker.is_open
 
 
-def test_breaker_admits_one_trial_after_each_rest():
+def test_breaker_is_open_for_a_rest_after_each_failure():
     breaker = Breaker(rest=0.1)
-    breaker.failed(opens=True)
     for _ in range(2):
+        breaker.failed(opens=True)
+        assert breaker.is_open
         time.sleep(0.15)
-        assert [breaker.admits() for _ in range(5)] == [True, False, False, False, False]
-        breaker.failed(opens=False)
+        assert not breaker.is_open
 
 
 def test_breaker_closes_with_a_success_and_tells_how_long_it_was():
@@ -110,42 +109,4 @@ def test_breaker_closes_with_a_success_and_tells_how_long_it_was():
     assert breaker.succeeded() is None
     breaker.failed(opens=True)
     assert breaker.succeeded() >= 0
-    assert breaker.admits() and breaker.succeeded() is None
-
-
-def test_breaker_turns_away_who_would_wait_behind_others_for_a_call_that_takes_long():
-    breaker = Breaker()
-    assert breaker.admits()
-    assert not breaker.turns_away(waiting=8), "a call may take its time"
-    time.sleep(0.25)
-    assert [breaker.turns_away(waiting) for waiting in (1, 3, 4, 8)] == [False, False, True, True]
-    breaker.succeeded()
-    assert not breaker.turns_away(waiting=8)
-
-
-def test_breaker_turns_away_who_would_wait_behind_a_trial_that_was_given_up(monkeypatch):
-    monkeypatch.setattr("counter.breaker._TRIAL_SECONDS", 0.1)
-    breaker = Breaker(rest=0.05)
-    breaker.failed(opens=True)
-    time.sleep(0.1)
-    assert breaker.admits()
-    time.sleep(0.25)
-    assert [breaker.turns_away(waiting) for waiting in (1, 4)] == [False, True]
-
-
-def test_breaker_admits_one_of_many_threads():
-    breaker = Breaker(rest=0.05)
-    breaker.failed(opens=True)
-    time.sleep(0.1)
-    admitted, begin = [], threading.Barrier(16)
-
-    def ask():
-        begin.wait()
-        admitted.append(breaker.admits())
-
-    threads = [threading.Thread(target=ask) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(admitted) == 1
+    assert not breaker.is_open and breaker.succeeded() is None

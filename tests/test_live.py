@@ -238,7 +238,9 @@ def test_worker_that_nobody_made_follow_does_not_claim_to_be_current(environment
     """gunicorn that was started in another directory finds no gunicorn.conf.py, and no watch is started."""
     settings = tmp_path / "nothing.py"
     settings.touch()
-    site = new_site(environment).gunicorn("--config", str(settings))
+    site = new_site(environment).gunicorn(
+        "--config", str(settings), "--worker-class", "demo_site.serving.worker.Worker"
+    )
     ready = site.get("/readyz")
     config = ready.json()["config"]
     assert (ready.status_code, config["state"]) == (200, "stale")
@@ -314,12 +316,14 @@ def test_worker_that_ends_after_its_requests_hands_the_value_on(
 def test_workers_import_nothing_of_the_site_when_they_serve(environment):
     """Threads that import at once get half-initialised modules: the first visitors would see a 500."""
     program = """if True:
-        import sys
-        from demo_site.wsgi import application
-        from django.test import RequestFactory
+        import asyncio, sys
+        from demo_site.asgi import application
         before = set(sys.modules)
+        async def send(message):
+            assert message.get("status", 200) == 200
         for path in ("/", "/livez", "/readyz", "/metrics"):
-            application(RequestFactory().get(path).environ, lambda *_: None)
+            scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"accept", b"text/plain")]}
+            asyncio.run(application(scope, None, send))
         new = {name.partition(".")[0] for name in set(sys.modules) - before}
         print(sorted(new & {"demo_site", "counter", "redis", "django_redis"}))
     """

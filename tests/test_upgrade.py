@@ -3,8 +3,10 @@
 import contextlib
 import functools
 import json
+import signal
 
 import pytest
+import requests
 
 from tests.support.admin import PATH, AdminSite
 from tests.support.binaries import PROJECT
@@ -18,6 +20,7 @@ from tests.support.releases import unpack
 from tests.support.secrets import GUARD
 from tests.support.shown import events, workers
 from tests.support.waiting import wait_until
+from tests.support.workers import Load, Workers
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +103,29 @@ def test_upgrade_under_load_costs_no_request(old_tree, new_site, consul, redis, 
     assert visitors.failures == []
     assert len(set(visitors.numbers)) == len(visitors.numbers) == visitors.requests
     assert visitors.served_by == {site.address for site in sites}
+
+
+def test_new_master_at_the_same_socket_costs_no_request(old_tree, new_site, environment, tmp_path):
+    """SIGUSR2 repeats the old command, which names the WSGI application, in a folder with the new version by then."""
+    folder, pid_file = tmp_path / "current", tmp_path / "gunicorn.pid"
+    folder.symlink_to(old_tree)
+    site = new_site({**environment, "PWD": str(folder)}, project=folder)
+    site.gunicorn("--pid", str(pid_file), workers=2)
+    assert site.get("/").headers["Server"] == "gunicorn", "threads"
+    Workers(site, 2).find().close()  # both have read all of the old version
+    with Load(site, clients=8) as load:
+        folder.unlink()
+        folder.symlink_to(PROJECT)
+        site.signal(signal.SIGUSR2)
+        wait_until(lambda: site.log().count("Booting worker") == 4, message="the new master's workers")
+        served = len(load.served)
+        wait_until(lambda: len(load.served) > served + 100, message="pages of both")
+        assert site.stop(60) == 0
+        served = len(load.served)
+        wait_until(lambda: len(load.served) > served + 100, message="pages of the new one")
+    assert (load.failed, load.cut) == ([], 0)
+    load.assert_numbers_unique()
+    assert "Server" not in site.get("/", session=requests).headers, "the event loop"
 
 
 # Halfway: both versions side by side.

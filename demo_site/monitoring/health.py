@@ -1,45 +1,63 @@
 """What machines ask: `/livez` whether the process lives, `/readyz` whether it gets traffic, `/metrics` how it fares."""
 
+import asyncio
+import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from .. import metrics
+from ..answer import Answer, Ask, uncached
 from ..config.live import InForce, Live
 from ..config.revision import timestamp
 from ..instance import transitions
 
+_DEADLINE = 0.9  # seconds; more than a PING may take, unless the name of the Redis cannot be resolved
+_TEXT = b"text/plain; charset=utf-8"
 
-@require_safe
-def livez(request: HttpRequest) -> HttpResponse:
+
+async def livez(ask: Ask) -> Answer:
     """200 while the process can answer; asks neither Redis nor Consul."""
-    return _uncached(HttpResponse("ok\n", content_type="text/plain; charset=utf-8"))
+    return uncached("ok\n", _TEXT)
 
 
-@require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
+async def readyz(ask: Ask) -> Answer:
     """200 or 503 with the worker's state as JSON; holds no secret."""
     live: Live = settings.CONFIGURATION
     in_force = live.in_force
-    redis = redis_state(in_force)
+    redis = await _redis_state(in_force)
     body = {
         "status": "ready" if redis["ok"] else "not ready",
         "pid": os.getpid(),
         "redis": redis,
         "config": config_state(live, in_force),
     }
-    return _uncached(JsonResponse(body, status=200 if redis["ok"] else 503))
+    return uncached(json.dumps(body), b"application/json", 200 if redis["ok"] else 503)
 
 
-@require_safe
-def prometheus(request: HttpRequest) -> HttpResponse:
+async def prometheus(ask: Ask) -> Answer:
     """The metrics of the whole instance, whichever worker answers."""
-    return _uncached(HttpResponse(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8"))
+    return uncached(metrics.exposition(), b"text/plain; version=0.0.4; charset=utf-8")
+
+
+# One thread, whoever asks: those who ask meanwhile get the same reply. It starts with the first question.
+_thread = ThreadPoolExecutor(1, "readiness")
+_under_way: tuple[InForce, asyncio.Future[dict[str, Any]]] | None = None
+
+
+async def _redis_state(in_force: InForce) -> dict[str, Any]:
+    """`redis_state` for an event loop, within a second."""
+    global _under_way
+    if _under_way is None or _under_way[0] is not in_force or _under_way[1].done():
+        _under_way = in_force, asyncio.get_running_loop().run_in_executor(_thread, redis_state, in_force)
+    try:
+        return await asyncio.wait_for(asyncio.shield(_under_way[1]), _DEADLINE)
+    except TimeoutError:
+        return {"ok": False, "error": f"no answer within {_DEADLINE} s"}
 
 
 def redis_state(in_force: InForce) -> dict[str, Any]:
@@ -65,9 +83,3 @@ def config_state(live: Live, in_force: InForce) -> dict[str, Any]:
         "reason": status.explanation,
         "rejected": rejected and {"index": rejected.index, "faults": list(rejected.faults)},
     }
-
-
-def _uncached(response: HttpResponse) -> HttpResponse:
-    response["Content-Length"] = len(response.content)
-    response["Cache-Control"] = "no-store"
-    return response

@@ -5,9 +5,11 @@ from typing import Any
 from ..document.model import Document, RedisConfig
 from ..messages import Message, _
 
-# Seconds. A request that fails is answered within a second, because at most one of them expires in it.
+# Seconds. A server may keep each step below its own limit and still send its answer byte by byte: the last one is for
+# the whole exchange, connecting included, so that a request that fails is answered within a second.
 CONNECT_TIMEOUT = 0.3
 COMMAND_TIMEOUT = 0.4
+EXCHANGE_TIMEOUT = 0.7
 
 
 def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:

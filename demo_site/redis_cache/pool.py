@@ -1,6 +1,7 @@
 """The connection pool: its connections retry to connect, never a command, and it can be retired while in use."""
 
 import socket
+import time
 from typing import Any
 
 from redis.backoff import ConstantBackoff
@@ -10,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from .. import metrics
+from . import EXCHANGE_TIMEOUT
 
 _CONNECT_RETRIES = 2
 _CONNECT_BACKOFF = 0.05  # seconds
@@ -18,6 +20,28 @@ _SHORTEST_SECRET = 4  # a shorter one is part of ordinary words
 
 class CannotConnect(RedisConnectionError):
     """No connection could be made: refused, no route, unknown name. Nothing was sent."""
+
+
+class DeadlineSocket(socket.socket):
+    """A socket whose `recv` also ends at a deadline, not only at its time-out."""
+
+    deadline = 0.0
+
+    def recv(self, *args: Any) -> bytes:
+        """As usual. Raises `TimeoutError` at the deadline at the latest."""
+        timeout = self.gettimeout()
+        if not timeout:  # it does not wait
+            return super().recv(*args)
+        left = self.deadline - time.monotonic()
+        if left >= timeout:
+            return super().recv(*args)
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        self.settimeout(left)
+        try:
+            return super().recv(*args)
+        finally:
+            self.settimeout(timeout)
 
 
 class ConnectRetryingConnection(Connection):
@@ -29,10 +53,17 @@ class ConnectRetryingConnection(Connection):
     """
 
     _is_counted = False
+    _deadline = 0.0
 
     def connect(self) -> None:
-        """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`."""
+        """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`.
+
+        The pool calls it whenever it lends the connection: from now on the exchange may take `EXCHANGE_TIMEOUT`.
+        """
+        self._deadline = time.monotonic() + EXCHANGE_TIMEOUT
         if self.is_connected:
+            sock: Any = self._sock
+            sock.deadline = self._deadline
             return
         retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
         try:
@@ -49,6 +80,13 @@ class ConnectRetryingConnection(Connection):
         if self._is_counted:
             self._is_counted = False
             metrics.POOL_CONNECTIONS.add(-1)
+
+    def _connect(self) -> DeadlineSocket:
+        plain = super()._connect()
+        sock = DeadlineSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        sock.settimeout(self.socket_timeout)
+        sock.deadline = self._deadline
+        return sock
 
 
 def _without_password(text: str, password: str | None) -> str:

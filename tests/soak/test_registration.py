@@ -178,7 +178,7 @@ def test_cycles(own_consul, figure):
 
 
 def test_redis_pause(new_member, own_redis, figure):
-    site = new_member(CONSUL_REGISTER="0").gunicorn(workers=2, threads=8)
+    site = new_member(CONSUL_REGISTER="0").gunicorn(workers=2)
     site.get("/")
     pages, lives, recovery = pause_under_load(site, own_redis, 10)
     figure(

@@ -74,7 +74,7 @@ def running_fleet(new_proxy, new_site, direct):
         proxy = new_proxy(consul.http_port)
         consul.put(KEY, document(one, "one"))
         site = new_site({"CONSUL_HTTP_ADDR": consul.address if direct else proxy.address})
-        site.gunicorn("--keep-alive", "600", workers=COUNT, threads=8)
+        site.gunicorn("--keep-alive", "600", workers=COUNT)
         made = Fleet(consul, proxy, one, two, site)
         yield made
         made.workers.close()

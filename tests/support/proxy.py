@@ -67,15 +67,19 @@ class Proxy:
         """Forward everything, replies `seconds` later."""
         self._behave(seconds=seconds)
 
+    def drip(self, seconds):
+        """Forward everything, replies byte by byte with so many seconds before each."""
+        self._behave(seconds=seconds, drips=True)
+
     def cut(self):
         """Cut every open connection; new ones behave as before."""
         for connection in list(self._open):
             connection.cut()
             self._open.discard(connection)
 
-    def _behave(self, *, silent=False, lose=None, lose_times=None, reply=None, seconds=0):
+    def _behave(self, *, silent=False, lose=None, lose_times=None, reply=None, seconds=0, drips=False):
         self._silent, self._lose, self._lose_times = silent, lose, lose_times
-        self._reply, self._seconds = reply, seconds
+        self._reply, self._seconds, self._drips = reply, seconds, drips
         self._listen(True)
 
     # What carries them out.
@@ -117,9 +121,10 @@ class Proxy:
             if self._lose_times is not None:
                 self._lose_times -= 1
             return False
-        time.sleep(self._seconds)
-        if not self._silent and not connection.silent:
-            connection.client.sendall(chunk)
+        for part in [bytes([byte]) for byte in chunk] if self._drips else [chunk]:
+            time.sleep(self._seconds)
+            if not self._silent and not connection.silent:
+                connection.client.sendall(part)
         return True
 
     def _ended(self, connection):

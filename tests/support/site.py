@@ -50,13 +50,20 @@ class Site(ServerProcess):
 
     # Starting.
 
-    def gunicorn(self, *arguments, workers=1, threads=4, wait=True):
-        """Start `gunicorn demo_site.wsgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
-        return self._serve(self._gunicorn_command(workers, threads, *arguments), wait)
+    def gunicorn(self, *arguments, workers=1, threads=None, wait=True, application=None):
+        """Start `gunicorn demo_site.asgi`; the site's own gunicorn.conf.py counts, these arguments come on top."""
+        if threads:
+            arguments = ("--threads", str(threads), *arguments)
+        return self._serve(self._gunicorn_command(workers, *arguments, application=application), wait)
 
-    def _gunicorn_command(self, workers, threads, *arguments):
-        sizes = ["--workers", str(workers), "--threads", str(threads)]
-        return [str(GUNICORN), "demo_site.wsgi", "--bind", self.address, *sizes, *arguments]
+    def _gunicorn_command(self, workers, *arguments, application=None):
+        started = [str(GUNICORN), application or self._application]
+        return [*started, "--bind", self.address, "--workers", str(workers), *arguments]
+
+    @property
+    def _application(self):
+        """What an earlier version is started with, too."""
+        return "demo_site.asgi" if (self.project / "demo_site" / "asgi.py").exists() else "demo_site.wsgi"
 
     def runserver(self, *arguments, wait=True):
         """Start `manage.py runserver`, with its reloader unless `--noreload` is given."""
@@ -81,7 +88,7 @@ class Site(ServerProcess):
 
     def failing_gunicorn(self, *arguments, bound=BOUND):
         """Run a gunicorn that is expected to end by itself."""
-        return self._run(self._gunicorn_command(2, 4, *arguments), bound, {})
+        return self._run(self._gunicorn_command(2, *arguments), bound, {})
 
     def _run(self, command, bound, environment):
         began = time.monotonic()

@@ -1,0 +1,64 @@
+"""gunicorn's worker: uvicorn's event loop, with bounds on its clients."""
+
+import asyncio
+import contextlib
+import resource
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import Any, ClassVar
+
+from uvicorn.server import Server
+from uvicorn_worker import UvicornWorker
+
+from .protocol import MOST_CONNECTIONS, BoundedProtocol
+
+_OTHER_FILES = 200  # beside the clients' connections: listeners, pools, databases, static files
+
+
+class QuietServer(Server):
+    """Wakes once a second, not ten times, and at once to stop."""
+
+    async def main_loop(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Unlike uvicorn's: that one dies of the signal in the end, without what is registered with `atexit`."""
+        self.should_exit = True
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+
+class Worker(UvicornWorker):
+    """docs/decisions/serving.md says why this one."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "uvloop",
+        "http": BoundedProtocol,
+        "ws": "none",
+        "lifespan": "off",
+        "proxy_headers": False,  # Django reads them: DJANGO_SECURE_PROXY_SSL_HEADER
+        "server_header": False,
+    }
+
+    def init_process(self) -> None:
+        """The usual limit of 1,024 open files is less than the connections need."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_CONNECTIONS + _OTHER_FILES
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == -1 else min(wanted, hard), hard))
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Whatever the command names: SIGUSR2 repeats that of an earlier version, `gunicorn demo_site.wsgi`."""
+        self.wsgi = import_module("demo_site.asgi").application
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGQUIT, sys.exit, 0
+        )  # the quick stop of gunicorn's master
+        await QuietServer(self.config).serve(sockets=self.sockets)
