@@ -30,7 +30,6 @@ class Answer(NamedTuple):
 Handler = Callable[[Ask], Awaitable[Answer]]
 
 NOT_ALLOWED = Answer(405, ((b"Allow", b"GET, HEAD"),))
-NOT_FOUND = Answer(404, ((b"Content-Type", b"text/plain; charset=utf-8"),), b"Not Found\n")
 
 
 def uncached(body: str, content_type: bytes, status: int = 200) -> Answer:

@@ -33,10 +33,9 @@ except StartupError as error:
     sys.exit(_APP_LOAD_ERROR)
 
 from .serving import lean  # noqa: E402
-from .serving.admin_requests import AdminRequests  # noqa: E402
-from .serving.protocol import FULL_PREFIXES  # noqa: E402
+from .serving.django_requests import DjangoRequests  # noqa: E402
 
-_admin = AdminRequests()
+_django = DjangoRequests()
 gc.freeze()
 gc.enable()
 
@@ -44,13 +43,12 @@ _HANDLERS = {"/": "page", "/livez": "health", "/readyz": "health", "/metrics": "
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """The lean paths on the loop, the admin by Django, both timed."""
+    """The lean paths on the loop, all others by Django. Both are timed."""
     began = time.perf_counter()
     path = scope["path"]
-    if path.startswith(FULL_PREFIXES):
-        await _admin(scope, receive, send)
-        handler = "admin"
-    else:
+    if path in lean.PATHS:
         await lean.application(scope, receive, send)
-        handler = _HANDLERS.get(path, "other")
+    else:
+        await _django(scope, receive, send)
+    handler = _HANDLERS.get(path) or ("admin" if path.startswith("/admin") else "other")
     metrics.DURATION.observe(time.perf_counter() - began, handler)

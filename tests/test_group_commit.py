@@ -133,7 +133,7 @@ def test_cancelled_callers_leave_nothing():
             await outcomes(tasks)
         assert (await held.commits.take()).last == held.value
         gc.collect()
-        futures = sum(isinstance(found, asyncio.Future) for found in gc.get_objects())
+        futures = sum(issubclass(type(found), asyncio.Future) for found in gc.get_objects())
         return len(asyncio.all_tasks()), futures, tracemalloc.get_traced_memory()[0]
 
     async def twice():

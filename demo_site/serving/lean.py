@@ -11,7 +11,7 @@ from django.utils.translation import get_language_from_request
 
 from counter import views
 
-from ..answer import NOT_FOUND, Answer, Ask, Handler, answer
+from ..answer import Answer, Ask, Handler, answer
 from ..monitoring import health
 
 PATHS: dict[str, Handler] = {
@@ -23,10 +23,8 @@ PATHS: dict[str, Handler] = {
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """The ASGI application for these paths; every other one is not found."""
-    handler = PATHS.get(scope["path"])
-    answered = await answer(handler, _ask(scope)) if handler else NOT_FOUND
-    await _send(send, scope["method"], answered)
+    """The ASGI application for these paths."""
+    await _send(send, scope["method"], await answer(PATHS[scope["path"]], _ask(scope)))
 
 
 def _ask(scope: Any) -> Ask:

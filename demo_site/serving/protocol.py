@@ -2,11 +2,10 @@
 
 import sys
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from httptools import HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
-FULL_PREFIXES = ("/admin", "/static/")  # /admin without a slash: CommonMiddleware turns it into /admin/
 
 HEAD_SECONDS = 10
 BODY_SECONDS = 30
@@ -16,7 +15,7 @@ LINGER_SECONDS = 2  # what a refused client is still sending is thrown away: a r
 MOST_CONNECTIONS = 1000  # for each worker
 LONGEST_URL = 4096
 LONGEST_HEAD = 32 * 1024
-LONGEST_BODY = 2_621_440  # as Django's DATA_UPLOAD_MAX_MEMORY_SIZE; the other paths take no body
+LONGEST_BODY = 2_621_440  # as Django's DATA_UPLOAD_MAX_MEMORY_SIZE; the lean paths take no body
 
 _HEAD, _BODY, _NOTHING = "head", "body", ""
 
@@ -160,8 +159,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 is_chunked = True
         if size > LONGEST_HEAD:
             return 431
-        self._most = LONGEST_BODY if self.url.startswith(_FULL) else 0
-        return 413 if length > self._most or (is_chunked and not self._most) else 0
+        if not length and not is_chunked:
+            return 0
+        from .lean import PATHS  # only here: gunicorn loads this module before the settings
+
+        self._most = 0 if unquote(self.url.partition(b"?")[0].decode()) in PATHS else LONGEST_BODY
+        return 413 if length > self._most or not self._most else 0
 
     def _forget_unread(self) -> None:
         if self._unread:
@@ -198,6 +201,3 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
-
-
-_FULL = tuple(prefix.encode() for prefix in FULL_PREFIXES)

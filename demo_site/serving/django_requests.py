@@ -1,4 +1,4 @@
-"""Django's own handler for the admin's pages and the static files, so many requests at once."""
+"""Django's own handler for all paths but the lean ones, for a limited number of requests at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ MOST_AT_ONCE = 8
 Message = dict[str, Any]
 
 
-class AdminRequests:
+class DjangoRequests:
     """The ASGI application for them. A slot is held while Django works, never while a client sends or receives."""
 
     def __init__(self) -> None:
