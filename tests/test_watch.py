@@ -1,6 +1,7 @@
 """The watch, step by step: how each answer of Consul, or of a proxy in between, affects the value in force."""
 
 import base64
+import contextlib
 import json
 import logging
 import re
@@ -636,13 +637,24 @@ def test_answers_in_turn_from_two_stores_do_not_make_it_spin(follow, redis, prox
 def test_fault_of_our_own_does_not_end_the_watch(follow, monkeypatch, caplog):
     following = follow()
     monkeypatch.setattr(watcher, "MOST_PAUSE_SECONDS", 0.01)
-    calls = []
+    calls, is_over = [], threading.Event()
 
     def open_client(*_arguments, **_options):
         calls.append(time.monotonic())
+        if is_over.is_set():
+            raise SystemExit  # ends the thread, which otherwise writes into the log of a later test
         raise LookupError("of our own")
 
     following.live.start = SimpleNamespace(open_client=open_client, key="key")
-    threading.Thread(target=watcher.run, args=(following.follower,), daemon=True).start()
+
+    def run():
+        with contextlib.suppress(SystemExit):
+            watcher.run(following.follower)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
     wait_until(lambda: len(calls) > 3, 10, "the watch to start again")
     assert "starts again" in caplog.text
+    is_over.set()
+    thread.join(10)
+    assert not thread.is_alive()
