@@ -2,35 +2,28 @@
 
 import gc
 import os
-import sys
 import time
 from importlib import import_module
 from typing import Any
 
-# What imports make stays: looking for garbage in it again and again is a tenth of the start, and would later copy the
-# pages that the workers share with gunicorn's master.
+# What modules allocate stays in use: collecting garbage meanwhile takes a tenth of the start, and would later copy the
+# memory pages that the workers share with gunicorn's master.
 gc.disable()
 
 import django  # noqa: E402
 
 from . import metrics  # noqa: E402
-from .startup import StartupError  # noqa: E402
+from .startup import ending_gunicorn  # noqa: E402
 
-# gunicorn's Arbiter.APP_LOAD_ERROR. In a worker it is the one status that ends the master as well; with any other the
-# master would start a new worker for ever.
-_APP_LOAD_ERROR = 4
 _OF_DJANGO_REDIS = ("django_redis.cache", "django_redis.serializers.pickle", "django_redis.compressors.identity")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
-try:
+with ending_gunicorn():
     django.setup(set_prefix=False)
-    # What the first request would import. In a worker several threads would, at once and beside the watch, and meet
-    # modules that are half there: a worker that took a dead one's place answered 500 to its first visitors.
+    # What the first request would import. Several threads of a worker would import it at once, beside the watch, and
+    # meet half-initialised modules: a worker that replaced a dead one answered 500 to its first visitors.
     for module in ("demo_site.urls", "demo_site.redis_cache.client", *_OF_DJANGO_REDIS):
         import_module(module)
-except StartupError as error:
-    sys.stderr.write(f"{error}\n")
-    sys.exit(_APP_LOAD_ERROR)
 
 from .serving import lean  # noqa: E402
 from .serving.django_requests import DjangoRequests  # noqa: E402

@@ -1,9 +1,10 @@
 """How a start without a usable configuration ends: one message, one exit status, no traceback."""
 
+import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,6 +13,9 @@ from .messages import Message, _
 
 # By condition, as sysexits.h defines them: 69, 77, 66, 78.
 STATUSES = {"unreachable": os.EX_UNAVAILABLE, "denied": os.EX_NOPERM, "missing": os.EX_NOINPUT, "invalid": os.EX_CONFIG}
+# gunicorn's Arbiter.APP_LOAD_ERROR: the status with which a worker ends its master too, instead of being replaced
+# forever.
+_APP_LOAD_ERROR = 4
 # They explain or clean up a broken installation, so they run without a configuration in force.
 OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister", "help"})
 
@@ -46,6 +50,16 @@ def run_command(execute: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 _command = ""
+
+
+@contextlib.contextmanager
+def ending_gunicorn() -> Iterator[None]:
+    """Load the site in this context: a `StartupError` ends gunicorn, a worker's master too, with its message."""
+    try:
+        yield
+    except StartupError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(_APP_LOAD_ERROR)
 
 
 def secret_key_in(path: Path) -> str:

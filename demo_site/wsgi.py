@@ -4,5 +4,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from .startup import ending_gunicorn
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
-application = get_wsgi_application()
+with ending_gunicorn():
+    application = get_wsgi_application()

@@ -42,7 +42,7 @@ CASES = {
     "invalid": (INVALID, [f"redis_config.{name}: " for name in ("redis_port", "redis_db", "redis_password")]),
     "garbled": (INVALID, ["(document): is not UTF-8"]),
 }
-STARTS = ["check", "runserver", "runserver --noreload", "gunicorn"]
+STARTS = ["check", "runserver", "runserver --noreload", "gunicorn demo_site.asgi", "gunicorn -k gthread demo_site.wsgi"]
 HELP = ["help", "--version", "consul_register --help"]
 OPERATORS = ["effective_config", "effective_config --format json", "consul_deregister --id gone"]
 
@@ -88,8 +88,9 @@ class Condition:
         self.ended = {line: self.pool.submit(self._run, line) for line in STARTS + HELP + OPERATORS}
 
     def _run(self, line):
-        if line == "gunicorn":
-            return self.site.failing_gunicorn()
+        if line.startswith("gunicorn"):
+            _, *flags, application = line.split()
+            return self.site.failing_gunicorn(*flags, application=application)
         command, *options = line.split()
         return self.site.command(command, *([self.site.address] if command == "runserver" else []), *options)
 
@@ -113,7 +114,7 @@ def condition(request, session_consul, acl_consul):
 @pytest.mark.parametrize("start", STARTS)
 def test_start_ends_with_one_message_and_the_status_of_its_condition(condition, start):
     ended = condition.outcome(start)
-    if start == "gunicorn":
+    if start.startswith("gunicorn"):
         assert ended.status not in (0, None)
         assert ended.stderr.count("Booting worker") <= 2
     else:

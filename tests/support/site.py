@@ -86,9 +86,9 @@ class Site(ServerProcess):
         """Run one `manage.py` command to its end; its output is checked for secrets."""
         return self._run([sys.executable, "manage.py", *arguments], bound, environment)
 
-    def failing_gunicorn(self, *arguments, bound=BOUND):
+    def failing_gunicorn(self, *arguments, application=None, bound=BOUND):
         """Run a gunicorn that is expected to end by itself."""
-        return self._run(self._gunicorn_command(2, *arguments), bound, {})
+        return self._run(self._gunicorn_command(2, *arguments, application=application), bound, {})
 
     def _run(self, command, bound, environment):
         began = time.monotonic()
