@@ -17,6 +17,7 @@ from demo_site.serving.protocol import (
     LONGEST_HEAD,
     LONGEST_URL,
     MOST_CONNECTIONS,
+    MOST_IN_BODIES,
 )
 from tests.support.admin import PATH, AdminSite
 from tests.support.clients import Drippers
@@ -128,6 +129,20 @@ def test_longest_url_and_body_are_served(session_site, redis):
     assert answer_to(session_site, get(b"/?" + b"x" * (LONGEST_URL - 2))).startswith(b"HTTP/1.1 200 ")
     login = LOGIN.replace(b"1000", b"%d" % LONGEST_BODY) + b"x" * LONGEST_BODY
     assert answer_to(session_site, login).startswith(b"HTTP/1.1 403 "), "it comes as far as Django's CSRF check"
+
+
+def test_long_bodies_share_a_limit_of_memory_and_short_ones_are_always_taken(site):
+    longest = LOGIN.replace(b"1000", b"%d" % LONGEST_BODY)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_IN_BODIES // LONGEST_BODY):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
+            client.sendall(longest)
+        wait_until(lambda: answer_to(site, longest).startswith(b"HTTP/1.1 503 "), message="a long body to be refused")
+        assert answer_to(site, LOGIN + b"x" * 1000).startswith(b"HTTP/1.1 403 ")
+    complete = longest + b"x" * LONGEST_BODY
+    wait_until(lambda: answer_to(site, complete).startswith(b"HTTP/1.1 403 "), message="the memory to be free again")
+    for _ in range(2 * MOST_IN_BODIES // LONGEST_BODY):
+        assert answer_to(site, complete).startswith(b"HTTP/1.1 403 ")
 
 
 def test_connections_above_the_most_are_refused_and_come_back(site):

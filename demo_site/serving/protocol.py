@@ -17,6 +17,9 @@ LONGEST_URL = 4096
 LONGEST_HEAD = 32 * 1024
 LONGEST_BODY = 2_621_440  # as Django's DATA_UPLOAD_MAX_MEMORY_SIZE; the lean paths take no body
 
+SMALL_BODY = 64 * 1024
+MOST_IN_BODIES = 16 * LONGEST_BODY  # for each worker, in bodies that are not small: each is kept until it is answered
+
 _HEAD, _BODY, _NOTHING = "head", "body", ""
 
 
@@ -48,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. What exceeds a bound gets 408, 413, 414, 431 or 503, and its connection is closed."""
 
     _SECONDS: ClassVar = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS}
+    _in_bodies = 0  # of all connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: Any = None
         self._unread: Any = None
         self._received = 0  # of a head or a body that is not complete
-        self._most = 0
+        self._most = self._reserved = 0
         self._is_refused = self._is_stopping = self._has_ended = False
 
     def connection_made(self, transport: Any) -> None:
@@ -71,6 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._watch(_NOTHING)
         self._forget_unread()
+        self._release()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -115,6 +120,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reading, self._received, self._has_ended = _NOTHING, 0, True
         if not self._is_refused:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_idle and self._reading is not _BODY:  # there may be pipelined requests
+            self._release()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -164,7 +174,18 @@ class BoundedProtocol(HttpToolsProtocol):
         from .lean import PATHS  # only here: gunicorn loads this module before the settings
 
         self._most = 0 if unquote(self.url.partition(b"?")[0].decode()) in PATHS else LONGEST_BODY
-        return 413 if length > self._most or not self._most else 0
+        if length > self._most or not self._most:
+            return 413
+        size = self._most if is_chunked else length
+        if size <= SMALL_BODY:
+            return 0
+        self._reserved += size
+        BoundedProtocol._in_bodies += size
+        return 503 if BoundedProtocol._in_bodies > MOST_IN_BODIES else 0
+
+    def _release(self) -> None:
+        BoundedProtocol._in_bodies -= self._reserved
+        self._reserved = 0
 
     def _forget_unread(self) -> None:
         if self._unread:
