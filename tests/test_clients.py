@@ -136,8 +136,11 @@ def test_long_bodies_share_a_limit_of_memory_and_short_ones_are_always_taken(sit
     with contextlib.ExitStack() as stack:
         for _ in range(MOST_IN_BODIES // LONGEST_BODY):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
-            client.sendall(longest)
-        wait_until(lambda: answer_to(site, longest).startswith(b"HTTP/1.1 503 "), message="a long body to be refused")
+            client.sendall(longest + b"x" * (LONGEST_BODY - 1))
+        wait_until(
+            lambda: answer_to(site, longest + b"x" * (LONGEST_BODY - 1)).startswith(b"HTTP/1.1 503 "),
+            message="a long body to be refused",
+        )
         assert answer_to(site, LOGIN + b"x" * 1000).startswith(b"HTTP/1.1 403 ")
     complete = longest + b"x" * LONGEST_BODY
     wait_until(lambda: answer_to(site, complete).startswith(b"HTTP/1.1 403 "), message="the memory to be free again")

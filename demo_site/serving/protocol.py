@@ -51,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. What exceeds a bound gets 408, 413, 414, 431 or 503, and its connection is closed."""
 
     _SECONDS: ClassVar = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS}
-    _in_bodies = 0  # of all connections
+    _in_bodies = 0  # of all connections, small bodies not counted
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: Any = None
         self._unread: Any = None
         self._received = 0  # of a head or a body that is not complete
-        self._most = self._reserved = 0
+        self._most = self._kept = 0
         self._is_refused = self._is_stopping = self._has_ended = False
 
     def connection_made(self, transport: Any) -> None:
@@ -111,8 +111,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)
+        if self._received > SMALL_BODY:
+            self._keep(len(body))
         if self._received > self._most and not self._is_refused:
             self._refuse(413)
+        if BoundedProtocol._in_bodies > MOST_IN_BODIES and self._kept and not self._is_refused:
+            self._refuse(503)
         if not self._is_refused:
             super().on_body(body)
 
@@ -174,18 +178,14 @@ class BoundedProtocol(HttpToolsProtocol):
         from .lean import PATHS  # only here: gunicorn loads this module before the settings
 
         self._most = 0 if unquote(self.url.partition(b"?")[0].decode()) in PATHS else LONGEST_BODY
-        if length > self._most or not self._most:
-            return 413
-        size = self._most if is_chunked else length
-        if size <= SMALL_BODY:
-            return 0
-        self._reserved += size
+        return 413 if length > self._most or not self._most else 0
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
         BoundedProtocol._in_bodies += size
-        return 503 if BoundedProtocol._in_bodies > MOST_IN_BODIES else 0
 
     def _release(self) -> None:
-        BoundedProtocol._in_bodies -= self._reserved
-        self._reserved = 0
+        self._keep(-self._kept)
 
     def _forget_unread(self) -> None:
         if self._unread:
