@@ -15,9 +15,9 @@ from ..environment import TABLE, Environment
 from ..identity import FINGERPRINT_SALT
 from ..messages import Message
 
-# Up to the last "@", as what parses URLs does: an unquoted one may stand in the password. And libpq's parameters.
-_URL_PASSWORD = re.compile(r"((?<=://)[^/?#\s:]*:)([^/?#\s]+)(?=@)")
-_URL_PARAMETER = re.compile(r"([?&][^=&#\s]*password=)([^&#\s]+)", re.IGNORECASE)
+# Each takes linear time: no two matches begin in the same run of characters, so none is read again and again.
+_AUTHORITY = re.compile(r"(?<=://)[^/\s]*")  # "?" and "#" included: they may be unquoted in a password
+_URL_PARAMETER = re.compile(r"([?&][^=?&#\s]*password=)([^&#\s]+)", re.IGNORECASE)  # one of libpq's
 SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
 
 
@@ -47,12 +47,17 @@ class Masker:
             return [self.clean(item) for item in value]
         if not isinstance(value, str):
             return value
-        text = value
-        for pattern in (_URL_PASSWORD, _URL_PARAMETER):
-            text = pattern.sub(lambda found: found[1] + self.mask(found[2]), text)
+        text = _AUTHORITY.sub(lambda found: self._clean_authority(found[0]), value)
+        text = _URL_PARAMETER.sub(lambda found: found[1] + self.mask(found[2]), text)
         for secret in self._secrets:
             text = text.replace(secret, self.mask(secret))
         return text
+
+    def _clean_authority(self, authority: str) -> str:
+        """`user:password@host` with the password masked: up to the last "@", because one may be in the password."""
+        account, at, host = authority.rpartition("@")
+        user, _, password = account.partition(":")
+        return f"{user}:{self.mask(password)}@{host}" if at and password else authority
 
 
 def _environment_secrets(environment: Environment) -> Iterator[str]:

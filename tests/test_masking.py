@@ -1,0 +1,60 @@
+"""The masker: what it hides in texts that others write, and what that costs at worst."""
+
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+from django.utils.crypto import salted_hmac
+
+from demo_site.config import masking
+from demo_site.environment import Environment
+
+MANY = 20_000
+WORST = ["?", "&", "?password=", "://", "://:", "://@", ":", "@", "://a:", "://a@", "?a=b", "a", "password="]
+
+
+@pytest.fixture
+def masker(monkeypatch):
+    monkeypatch.setattr(masking, "settings", SimpleNamespace(SECRET_KEY="", DATABASES={"default": {}}))
+    monkeypatch.setattr(masking, "salted_hmac", partial(salted_hmac, secret="of the tests"))
+    return masking.Masker(Environment({}))
+
+
+def seconds(masker, text):
+    """CPU time of the quickest of several attempts."""
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        masker.clean(text)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+@pytest.mark.parametrize("piece", WORST)
+@pytest.mark.parametrize("before", ["", "http://", "http://a:b"], ids=repr)
+def test_time_grows_with_the_length_and_not_with_its_square(masker, before, piece):
+    once, twice = (before + piece * (count // len(piece)) for count in (MANY, 2 * MANY))
+    assert seconds(masker, twice) < 2.5 * seconds(masker, once) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgres://user:1234#secret@host/name", "1234#secret"),
+        ("postgres://user:1234?secret@host/name", "1234?secret"),
+        ("postgres://user:first@second@host/name", "first@second"),
+        ("postgres://user:first:second@host/name", "first:second"),
+        ("postgres://:secret@host/name", "secret"),
+        ("see http://a.example, then redis://user:secret@host:6379/0 again", "secret"),
+        ("http://host/name?sslpassword=secret&a=b", "secret"),
+        ("http://host/name??a=b&password=secret", "secret"),
+    ],
+)
+def test_password_of_a_url_is_masked_and_the_rest_stays(masker, url, password):
+    assert masker.clean(url) == url.replace(password, masker.mask(password))
+
+
+@pytest.mark.parametrize("text", ["http://host:80/a@b:c", "http://user@host/", "http://host", "a:b@c", "http://u:@h"])
+def test_text_without_a_password_stays(masker, text):
+    assert masker.clean(text) == text
