@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
@@ -84,17 +85,16 @@ class GroupCommit(Generic[T]):
     def _work(self) -> None:
         while True:
             batch = self._batches.get()
-            committed, error = None, None
             try:
-                committed = self._commit(len(batch.waiting))
-            except BaseException as caught:  # whatever it is, the callers do not wait forever
-                error = caught
+                settle = partial(batch.succeed, self._commit(len(batch.waiting)))
+            except BaseException as error:  # whatever it is, the callers do not wait forever
+                settle = partial(batch.fail, error)
             try:
-                batch.loop.call_soon_threadsafe(self._done, batch, committed, error)
+                batch.loop.call_soon_threadsafe(self._done, settle)
             except RuntimeError:  # the loop is closed, and its callers are gone with it
                 self._open = self._in_progress = self._timer = None
 
-    def _done(self, batch: _Batch[T], committed: Committed[T] | None, error: BaseException | None) -> None:
+    def _done(self, settle: Callable[[], None]) -> None:
         """Back on the loop. The next commit starts first, so that it runs while the callers of this one continue."""
         self._in_progress = None
         following = self._open
@@ -104,10 +104,7 @@ class GroupCommit(Generic[T]):
                 self._send(following)
             else:
                 self._open = None
-        if committed is not None:
-            batch.succeed(committed)
-        else:
-            batch.fail(error or RuntimeError("no commit and no error"))
+        settle()
 
     def _expire(self) -> None:
         """Fail what took too long. One timer serves all batches: one for each cost a single visitor 9 us of 158."""
