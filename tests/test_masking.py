@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.utils.crypto import salted_hmac
+from pydantic import SecretStr
 
 from demo_site.config import masking
 from demo_site.environment import Environment
@@ -58,3 +59,48 @@ def test_password_of_a_url_is_masked_and_the_rest_stays(masker, url, password):
 @pytest.mark.parametrize("text", ["http://host:80/a@b:c", "http://user@host/", "http://host", "a:b@c", "http://u:@h"])
 def test_text_without_a_password_stays(masker, text):
     assert masker.clean(text) == text
+
+
+SECRET = "correct-horse"
+
+
+@pytest.fixture
+def knowing(masker, monkeypatch):
+    """A masker that knows these secrets."""
+
+    def make(*known):
+        return masking.Masker(Environment({}), {f"secret_{number}": SecretStr(one) for number, one in enumerate(known)})
+
+    return make
+
+
+@pytest.mark.parametrize("text", ["{}", "password={}", "({})", "AUTH '{}'.", "{}, and {}", "a\n{}\nb", "é {}"])
+def test_secret_that_stands_as_a_whole_is_masked(knowing, text):
+    masker = knowing(SECRET)
+    assert masker.clean(text.replace("{}", SECRET)) == text.replace("{}", masker.mask(SECRET))
+
+
+@pytest.mark.parametrize("text", ["my{}", "{}s", "_{}", "é{}", "{}1"])
+def test_secret_inside_a_longer_word_is_part_of_that_word(knowing, text):
+    text = text.replace("{}", SECRET)
+    assert knowing(SECRET).clean(text) == text
+
+
+@pytest.mark.parametrize("secret", ["@:/%,#é+!", "--------", "$1\\1(x)[y]", " in two words "])
+def test_secret_of_signs_is_masked_whatever_stands_beside_it(knowing, secret):
+    masker = knowing(secret)
+    assert masker.clean(f"«{secret}»") == f"«{masker.mask(secret)}»"
+
+
+def test_short_secret_is_masked_by_its_type_only(knowing):
+    masker = knowing("hello12")
+    assert masker.clean("hello12 world") == "hello12 world"
+    assert masking.show(SecretStr("hello12"), masker).withheld
+
+
+@pytest.mark.parametrize("secret", ["-" * 100 + "x", "-" * 5000 + "x", "a-" * 60, "a" * 100, "é" * 100])
+@pytest.mark.parametrize("piece", ["-", "a-", "a", "é"])
+def test_time_of_a_known_secret_grows_with_the_length(knowing, secret, piece):
+    masker = knowing(secret)
+    once, twice = (secret + piece * count for count in (MANY, 2 * MANY))
+    assert seconds(masker, twice) < 2.5 * seconds(masker, once) + 0.01

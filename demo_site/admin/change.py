@@ -6,6 +6,8 @@ the history in Consul, the compare-and-set.
 
 import json
 import logging
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +21,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from ..config import changes, history, masking, repository
+from .. import redis_cache
+from ..config import changes, history, masking, probing, repository
 from ..config.live import Live
 from ..config.masking import Masker, Shown
 from ..config.revision import timestamp
@@ -27,11 +30,17 @@ from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied
 from ..document.fields import given
 from ..document.model import Document
-from ..messages import Message, MessageError, _, translated
+from ..document.parsing import Fault
+from ..messages import Message, MessageError, _, joined, translated
 from ..models import EffectiveConfiguration
 from .forms import CommentForm
 
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
+# What a page masks tells whether a typed text is a secret in force. So nobody may ask in a loop: each user has so many
+# pages in each worker, and one more every few seconds. What is saved does not count: the history has it.
+MOST_PAGES, _SECONDS_A_PAGE = 300, 5.0
+
+_MOST_FAULTS = 5  # in a line of the log
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +73,9 @@ class ChangePage:
 
     def answer(self) -> HttpResponse:
         """The page, or after a save the way to where it shows."""
+        if self.data is not None and not _allowance.take(self.request.user.pk):
+            reason = _("These are too many requests in a short time. Wait a minute, then send this one again.")
+            return self.off(reason, status=429)
         try:
             with self.start.open_client(TIMEOUTS) as client:
                 stored = repository.read(client, self.start.key)
@@ -88,6 +100,18 @@ class ChangePage:
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
         raise NotImplementedError
+
+    def off(self, reason: Message, status: int = 200) -> HttpResponse:
+        """The page without its form."""
+        raise NotImplementedError
+
+    def probe(self, document: Document, masks: Masker) -> list[Fault]:
+        """Have the document's Redis tried, as this user asks for, and log it."""
+        faults = [fault._replace(problem=masks.clean(fault.problem)) for fault in probing.faults(document)]
+        outcome = joined((fault.message for fault in faults), most=_MOST_FAULTS) if faults else "no fault"
+        asked = {"user": self.request.user.get_username(), "kind": self.kind, "place": redis_cache.place(document)}
+        logger.info("%s", Message("%(user)s had %(place)s probed (%(kind)s): %(outcome)s", **asked, outcome=outcome))
+        return faults
 
     def masker(self, base: changes.Base, typed: dict[str, Any] | None = None) -> Masker:
         """Knows every secret that may turn up: in force, stored, typed, of the environment."""
@@ -122,12 +146,40 @@ class ChangePage:
 
     def saved(self, index: int) -> HttpResponse:
         """Report it in the history, or where somebody gets who may change the configuration but not view it."""
+        _allowance.give_back(self.request.user.pk)
         return self.done(Message(self.saved_text, index=index))
 
     def done(self, text: Message) -> HttpResponse:
         messages.success(self.request, translated(text, gettext))
         name = "admin:configuration_history" if self.context["may"]["view"] else "admin:index"
         return HttpResponseRedirect(reverse(name))
+
+
+class _Allowance:
+    """How many pages each user may still ask for in this worker."""
+
+    def __init__(self) -> None:
+        self._used: dict[Any, tuple[float, float]] = {}  # by user: how many, and when that was so
+        self._lock = threading.Lock()
+
+    def take(self, user: Any) -> bool:
+        return self._change(user, 1)
+
+    def give_back(self, user: Any) -> None:
+        self._change(user, -1)
+
+    def _change(self, user: Any, pages: int) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            used, then = self._used.get(user, (0.0, now))
+            left = max(used - (now - then) / _SECONDS_A_PAGE + pages, 0.0)
+            is_allowed = left <= MOST_PAGES
+            if is_allowed:
+                self._used[user] = left, now
+            return is_allowed
+
+
+_allowance = _Allowance()
 
 
 def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..config.changes import SECRETS
 from ..config.masking import UNSET, Masker, Settings, Shown, show
-from ..document.fields import SettingField
+from ..document.fields import SettingField, destination
 from ..document.model import FIELDS
 from .forms import ConfigurationForm, as_stored, field_name, is_ticked, typed_unseen
 
@@ -57,6 +58,14 @@ def carried_over(form: ConfigurationForm, conflicts: Iterable[Conflict]) -> dict
         value = field.prepare_value(field.initial)
         result[field_name(path)] = "" if value is None else str(value)
     return result
+
+
+def forgotten(conflicts: Iterable[Conflict]) -> list[str]:
+    """The secrets that the visitor typed for a destination which somebody else has changed meanwhile."""
+    listed = list(conflicts)
+    moved = {conflict.setting for conflict in listed if conflict.mine is None}
+    typed = [conflict.setting for conflict in listed if conflict.mine not in (None, UNSET)]
+    return [path for path in typed if path in SECRETS and moved & {place.path for place in destination(FIELDS, path)}]
 
 
 def _typed(form: ConfigurationForm, setting: SettingField, was: Shown, masks: Masker) -> Shown | None:

@@ -10,13 +10,14 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from .. import redis_cache
-from ..config import changes, history, masking, probing
+from ..config import changes, history, masking
 from ..config.repository import StoredDocument, parsed
 from ..consul_agent.errors import ConsulError
+from ..document.parsing import Fault
 from ..messages import Message, _, translated
 from . import conflicts, secret_shares
 from .change import ChangePage
-from .forms import ConfigurationForm, Origin, received, typed_unseen
+from .forms import ConfigurationForm, Origin, field_name, received, typed_unseen
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class _EditPage(ChangePage):
 
     def answer(self) -> HttpResponse:
         if self.live.in_force.revision.kind == "file":
-            return self._off(_("This site reads its configuration from a file, not from Consul: edit the file."))
+            return self.off(_("This site reads its configuration from a file, not from Consul: edit the file."))
         return super().answer()
 
     def proceed(self, stored: StoredDocument, refusal: Message | None) -> HttpResponse:
@@ -58,8 +59,8 @@ class _EditPage(ChangePage):
         if step == "edit" or not form.is_valid():
             return self.page(form)
         masks = self._masks(form.origin.base)
-        for fault in probing.faults(form.document):
-            form.add_fault(fault._replace(problem=masks.clean(fault.problem)))
+        for fault in self.probe(form.document, masks):
+            form.add_fault(fault)
         change = self.change(stored, form.document, form.cleaned_data["comment"], masks)
         if not change.changes and stored.document:
             form.add_error(None, gettext("Nothing is changed yet."))
@@ -79,11 +80,16 @@ class _EditPage(ChangePage):
         if found and all(conflict.mine == conflict.theirs for conflict in found):
             return self.done(_("What is stored now is what you typed: nothing is left to save."))
         self.data = conflicts.carried_over(form, found)
-        return self.page(self._form(stored), conflicts=found)
+        forgotten = conflicts.forgotten(found)
+        self.data |= {f"{field_name(path)}__kept": "" for path in forgotten}
+        form = self._form(stored)
+        for path in forgotten:
+            form.add_fault(Fault(path, _("somebody else changed where it goes, so it is forgotten: type it again")))
+        return self.page(form, conflicts=found)
 
     def unreachable(self, error: ConsulError) -> HttpResponse:
         if self.data is None:
-            return self._off(error.message)
+            return self.off(error.message)
         form = self._form(parsed(self.live.in_force.revision.raw, _number(self.data.get("base_index"))))
         form.add_error(None, translated(error.message, gettext))
         return self.page(form, base_shown=self.data.get("base_shown"), kept=True)
@@ -113,9 +119,9 @@ class _EditPage(ChangePage):
         known = {"page": "edit", "form": form, "base": origin.base, "base_shown": conflicts.dumped(origin.shown)}
         return TemplateResponse(self.request, f"demo_site/{template}.html", self.context | known | more)
 
-    def _off(self, reason: Message) -> HttpResponse:
+    def off(self, reason: Message, status: int = 200) -> HttpResponse:
         context = self.context | {"page": "edit", "title": gettext("Edit the configuration"), "off": reason}
-        return TemplateResponse(self.request, "demo_site/edit.html", context)
+        return TemplateResponse(self.request, "demo_site/edit.html", context, status=status)
 
 
 def _write(session: SessionBase) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext, gettext_lazy
 
-from ..config.changes import Base, typed
+from ..config.changes import Base, places, typed
 from ..config.masking import Shown
 from ..document.fields import SettingField
 from ..document.model import FIELDS, Document
@@ -45,6 +45,18 @@ class CommentForm(forms.Form):
             self.add_error(None, translated(fault.message, gettext))
         elif name not in self.errors:
             self.add_error(name, translated(fault.problem if path == fault.path else fault.message, gettext))
+
+
+class RollbackForm(CommentForm):
+    """The comment, and the secrets `asked` for, by path: no document at hand has them with the destination."""
+
+    def __init__(self, asked: Iterable[str], data: Any = None) -> None:
+        super().__init__(data)
+        for path in asked:
+            setting = FIELDS[path]
+            self.fields[field_name(path)] = forms.CharField(
+                label=translated(setting.declared.label, gettext), strip=False, widget=_secret_input()
+            )
 
 
 @dataclass(frozen=True)
@@ -134,9 +146,12 @@ class ConfigurationForm(CommentForm):
         self.raw = self.origin.base.changed({path: value for path, value in new.items() if value is not UNCHANGED})
         try:
             self.document = parse(self.raw)
+            typed = [path for path, value in new.items() if value is not UNCHANGED]
+            faults: Iterable[Fault] = self.origin.base.astray(self.document, typed)
         except DocumentInvalid as error:
-            for fault in error.faults:
-                self.add_fault(fault)
+            faults = error.faults
+        for fault in faults:
+            self.add_fault(fault)
         return self.cleaned_data
 
     def _new_value(self, setting: SettingField) -> Any:
@@ -235,10 +250,14 @@ def _field(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -
         return NumberField(widget=forms.NumberInput(attrs=attributes), **options)
     widget: forms.Widget = forms.TextInput(attrs={"class": "vTextField"})
     if setting.secret:
-        widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
+        widget = _secret_input()
     elif setting.kind is list or setting.declared.multiline or "\n" in str(value):  # a field of one line would lose it
         widget = forms.Textarea(attrs={"rows": 3})
     return (LinesField if setting.kind is list else TextField)(strip=False, widget=widget, **options)
+
+
+def _secret_input() -> forms.PasswordInput:
+    return forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
 
 
 def _notes(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -> Iterator[str]:
@@ -248,3 +267,5 @@ def _notes(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -
         yield gettext("Not set.") if value is None else gettext("Not set: the default applies.")
     elif is_unseen:
         yield gettext("Leave empty to keep the stored one.")
+    if setting.secret and (destination := translated(places(setting.path), gettext)):
+        yield gettext("A change of %(settings)s needs it typed again.") % {"settings": destination}

@@ -1,5 +1,6 @@
 """The history of the document, and going back in it: a rollback is a new save of an older version."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,8 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
-from .. import redis_cache
-from ..config import changes, history, masking, probing, repository
+from ..config import changes, history, masking, repository
 from ..config.live import Live
 from ..config.masking import UNSET, Masker, Settings
 from ..consul_agent.client import Client
@@ -19,18 +19,19 @@ from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
 from .change import TIMEOUTS, ChangePage
-from .forms import CommentForm
+from .forms import CommentForm, RollbackForm, field_name
 
 _LAST_CHANGES = 3
 
 
 @dataclass(frozen=True)
 class Target:
-    """The document that a rollback would save, or why there is none."""
+    """The document that a rollback would save, or why there is none; `asked` are the secrets that must be typed."""
 
     raw: bytes = field(default=b"", repr=False)
     document: Document | None = None
     faults: tuple[Fault, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 def last_changes(live: Live) -> list[history.Event]:
@@ -92,62 +93,89 @@ class _RollbackPage(ChangePage):
         if self.back is None:
             raise Http404
         base = changes.base(stored, self.live.in_force.revision)
-        masks = self.masker(base)
-        target, form = self._target(stored, base, self.back), self._form(masks)
+        typed = self._typed()
+        masks = self.masker(base, typed)
+        target = self._target(stored, base, self.back, typed)
+        form = self._form(masks, target.asked)
         self.known = {"stored": stored, "base_index": stored.index, "target": target, "refusal": refusal}
         if target.document is None:
             return self.page(form)
         comment = form.cleaned_data["comment"] if form.is_valid() else ""
         change = self.change(stored, target.document, comment, masks)
-        self.known |= {"differences": change.changes, "redis": redis_cache.place(target.document)}
+        self.known |= {"differences": change.changes}
         if self.data is None or not form.is_valid() or target.faults or not change.changes:
             return self.page(form)
         if self.data.get("base_index") != str(stored.index):
             return self.page(form, moved=True)
-        return self.page(form) if refusal else self.save(form, target.raw, change)
+        if refusal:
+            return self.page(form)
+        # Only now, and never on a GET: a link must not make the site send a password.
+        if faults := self.probe(target.document, masks):
+            return self.page(form, target=replace(target, faults=tuple(faults)))
+        return self.save(form, target.raw, change)
 
     def unreachable(self, error: ConsulError) -> HttpResponse:
         if self.data is None:
-            return self.page(CommentForm(), off=error.message)
+            return self.off(error.message)
         revision = self.live.in_force.revision
         stored = repository.parsed(revision.raw, 0)
         form = self._form(self.masker(changes.base(stored, revision)))
         form.add_error(None, translated(error.message, gettext))
         return self.page(form, base_index=self.data.get("base_index", ""), kept=True)
 
-    def _form(self, masks: Masker) -> CommentForm:
+    def _typed(self) -> dict[str, Any]:
+        """The secrets that were typed, by path."""
+        found = {path: (self.data or {}).get(field_name(path)) for path in changes.SECRETS}
+        return {path: changes.typed(path, text) for path, text in found.items() if text}
+
+    def _form(self, masks: Masker, asked: Iterable[str] = ()) -> RollbackForm:
         if self.data:
             self.data["comment"] = str(masks.clean(self.data.get("comment", "")))  # it may name the old password
-        return CommentForm(self.data)
+        return RollbackForm(asked, self.data)
 
-    def _target(self, stored: repository.StoredDocument, base: changes.Base, back: history.Save) -> Target:
+    def _target(
+        self, stored: repository.StoredDocument, base: changes.Base, back: history.Save, typed: Mapping[str, Any]
+    ) -> Target:
         if back.replaced is None:
             reason = _("The version before was not readable, so there is nothing to go back to.")
             return Target(faults=(Fault("", reason),))
-        new = {path: shown.value for path, shown in back.replaced.items() if not shown.withheld}
-        raw = base.changed(
-            {path: new[path] for path in FIELDS if path in new} | self._secrets_kept(stored, back.replaced)
-        )
+        there = {path: shown.value for path, shown in back.replaced.items() if path in FIELDS and not shown.withheld}
+        held = self._secrets_held(stored, base, back.replaced, there)
+        asked = tuple(path for path in changes.SECRETS if path not in held)
+        secrets = {path: changes.plain({**held, **typed}.get(path)) for path in changes.SECRETS}
+        raw = base.changed(there | secrets)
         try:
             document = parse(raw)
         except DocumentInvalid as error:
-            return Target(faults=error.faults)
-        return Target(raw, document, tuple(probing.faults(document)))
+            return Target(faults=tuple(fault for fault in error.faults if fault.path not in asked), asked=asked)
+        return Target(raw, document, tuple(base.astray(document, typed)), asked)
 
-    def _secrets_kept(self, stored: repository.StoredDocument, replaced: Settings) -> dict[str, Any]:
-        """The stored ones, unless that document is in force nowhere. With a group that goes, its secrets go."""
+    def _secrets_held(
+        self, stored: repository.StoredDocument, base: changes.Base, replaced: Settings, there: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The secrets, or None, that come back with their destination; one that is left out must be typed.
+
+        As the stored document has them, unless that one is in force nowhere. With a group that goes, its secrets go.
+        """
         rejected = self.live.status.rejected
         is_unusable = stored.document is None or (rejected is not None and rejected.index == stored.index)
-        document = self.live.in_force.document if is_unusable or stored.document is None else stored.document
+        settings = base.merged(there)
         stood = [path for path, shown in replaced.items() if shown != UNSET]
-        there = {
-            path: value
-            for path, value in given(document).items()
-            if any(name.startswith(FIELDS[path].optional_group) for name in stood)
-        }
-        return {path: changes.plain(there.get(path)) for path, setting in FIELDS.items() if setting.secret}
+        found: dict[str, Any] = {}
+        for path in changes.SECRETS:
+            known = base.secrets_for(path, settings)
+            if not any(name.startswith(FIELDS[path].optional_group) for name in stood):
+                found[path] = None
+            elif known:
+                found[path] = known[-1 if is_unusable else 0]
+            elif path not in stood:
+                found[path] = None
+        return found
 
-    def page(self, form: Any, **more: Any) -> HttpResponse:
+    def page(self, form: Any, status: int = 200, **more: Any) -> HttpResponse:
         known = {"page": "rollback", "title": gettext("Roll back"), "new_id": self.save_id, "form": form}
         context = self.context | known | {"save": self.back} | self.known | more
-        return TemplateResponse(self.request, "demo_site/rollback.html", context)
+        return TemplateResponse(self.request, "demo_site/rollback.html", context, status=status)
+
+    def off(self, reason: Message, status: int = 200) -> HttpResponse:
+        return self.page(CommentForm(), status, off=reason)

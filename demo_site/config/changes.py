@@ -2,17 +2,20 @@
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
 
-from ..document.fields import complete, given, put
+from ..document.fields import complete, destination, given, put, values
 from ..document.model import FIELDS, Document
 from ..document.parsing import Fault
+from ..messages import Message, _, joined
 from .repository import StoredDocument
 from .revision import Revision
+
+SECRETS = [path for path, field in FIELDS.items() if field.secret]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Base:
 
     `members` is its JSON object, unknown members included. `values` has the settings that are there, by path, a secret
     as a `SecretStr`; null is as absent. `faults` says what is wrong with the stored document; the settings at the paths
-    `wrong` are those in force.
+    `wrong` are those in force. `held` are the documents at hand, each as all its settings by path: the stored one, and
+    the one in force.
     """
 
     index: int
@@ -29,6 +33,25 @@ class Base:
     values: Mapping[str, Any]
     wrong: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
+    held: tuple[Mapping[str, Any], ...] = ()
+
+    def secrets_for(self, path: str, settings: Mapping[str, Any]) -> list[SecretStr | None]:
+        """What this secret is in each document at hand that would send it where these `settings`, by path, do."""
+        places = [place.path for place in destination(FIELDS, path)]
+        return [held[path] for held in self.held if all(held[place] == settings[place] for place in places)]
+
+    def merged(self, new: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings by path as they are after `changed(new)`."""
+        known = {**self.values, **new}
+        return {path: field.default if known.get(path) is None else known[path] for path, field in FIELDS.items()}
+
+    def astray(self, new: Document, typed: Collection[str]) -> list[Fault]:
+        """The secrets that a new document would send to where they were not sent before, but for those just `typed`."""
+        settings = values(new)
+        known = {path: settings[path] for path in SECRETS if path not in typed}
+        strays = [path for path, value in known.items() if value and value not in self.secrets_for(path, settings)]
+        text = _("the stored one belongs to another destination (%(settings)s): type it again")
+        return [Fault(path, Message(text, settings=places(path))) for path in strays]
 
     def changed(self, new: Mapping[str, Any]) -> bytes:
         """The document with these settings by path, JSON values or None: the member goes. Every other one as it was."""
@@ -47,18 +70,26 @@ class Base:
 
 def base(stored: StoredDocument, in_force: Revision) -> Base:
     """Start from what is stored; where that is missing or wrong, from what is in force."""
+    ruling = values(in_force.document)
     if stored.document:
-        return Base(stored.index, json_object(stored.raw) or {}, _there(stored.document))
+        there = _there(stored.document)
+        return Base(stored.index, json_object(stored.raw) or {}, there, held=(values(stored.document), ruling))
     members, known = json_object(stored.raw), _there(in_force.document)
     if members is None:
         faults = stored.faults if stored.index else ()
-        return Base(stored.index, json_object(in_force.raw) or {}, known, faults=faults)
+        return Base(stored.index, json_object(in_force.raw) or {}, known, faults=faults, held=(ruling,))
     found = {path: _member(members, path) for path in FIELDS}
     faulty = {fault.path for fault in stored.faults}
     wrong = frozenset(path for path, value in found.items() if _is_wrong(path, value, faulty))
     right = {path: typed(path, value) for path, value in found.items() if path not in wrong and value is not None}
     repaired = {path: value for path, value in known.items() if path in wrong}
-    return Base(stored.index, members, right | repaired, wrong, stored.faults)
+    as_stored = {path: right.get(path, field.default) for path, field in FIELDS.items()}
+    return Base(stored.index, members, right | repaired, wrong, stored.faults, (as_stored, ruling))
+
+
+def places(path: str) -> Message:
+    """For people: the settings that say where a secret goes."""
+    return joined((place.declared.label for place in destination(FIELDS, path)), ", ")
 
 
 def _there(document: Document) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Settings as people may see them: secrets masked, and what differs between two documents."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,23 @@ from ..messages import Message
 # Each takes linear time: no two matches begin in the same run of characters, so none is read again and again.
 _AUTHORITY = re.compile(r"(?<=://)[^/\s]*")  # "?" and "#" included: they may be unquoted in a password
 _URL_PARAMETER = re.compile(r"([?&][^=?&#\s]*password=)([^&#\s]+)", re.IGNORECASE)  # one of libpq's
-SHORTEST_SECRET = 4  # a shorter one would blank out parts of every value
+# A shorter one may be a word of any text. It is masked where its type says that it is a secret, and nowhere else.
+SHORTEST_SECRET = 8
+_LONGEST_TOKEN = 128  # what is longer is part of nothing else, and costs too much to compare at every place
+
+
+def replaced(text: str, secret: str, mask: Callable[[str], str]) -> str:
+    """The text with its mask in place of the secret wherever that stands as a whole, not as part of a longer word."""
+    if len(secret) < SHORTEST_SECRET or secret not in text:
+        return text
+    if len(secret) > _LONGEST_TOKEN:
+        return text.replace(secret, mask(secret))
+    before, after = (r"\b" if re.match(r"\w", edge) else "" for edge in (secret[0], secret[-1]))
+    return re.sub(f"{before}{re.escape(secret)}{after}", lambda found: mask(found[0]), text)
 
 
 class Masker:
-    """Hides secrets by value wherever one turns up, a password inside a URL included.
+    """Hides secrets by value where one of 8 characters or more stands as a whole, and every password inside a URL.
 
     It knows the secrets of the environment and each `SecretStr` in `sources`: documents, or settings by path.
     """
@@ -32,7 +44,7 @@ class Masker:
         given_values = [value for each in settings_by_path for value in each.values()]
         typed = [value.get_secret_value() for value in given_values if isinstance(value, SecretStr)]
         found = [*_environment_secrets(environment), *typed]
-        self._secrets = sorted({s for s in found if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
+        self._secrets = sorted({secret for secret in found if secret}, key=len, reverse=True)
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
@@ -50,7 +62,7 @@ class Masker:
         text = _AUTHORITY.sub(lambda found: self._clean_authority(found[0]), value)
         text = _URL_PARAMETER.sub(lambda found: found[1] + self.mask(found[2]), text)
         for secret in self._secrets:
-            text = text.replace(secret, self.mask(secret))
+            text = replaced(text, secret, self.mask)
         return text
 
     def _clean_authority(self, authority: str) -> str:

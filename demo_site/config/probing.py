@@ -9,7 +9,7 @@ from ..document.fields import Group, groups, values
 from ..document.model import Document
 from ..document.parsing import Fault
 from ..messages import Message, unforeseen
-from .masking import SHORTEST_SECRET
+from .masking import replaced
 
 
 def faults(document: Document, in_force: Document | None = None) -> list[Fault]:
@@ -38,7 +38,7 @@ def _without_secrets(problem: Message, document: Document) -> Message:
 
     def hide(value: Any) -> Any:
         for secret in secrets if isinstance(value, str) else ():
-            value = value.replace(secret, "••••••••") if len(secret) >= SHORTEST_SECRET else value
+            value = replaced(value, secret, lambda _secret: "••••••••")
         return value
 
     return problem.replaced(hide)

@@ -9,7 +9,7 @@ a default, or with `| None = None`; and groups of them, required or with `| None
 without a `Setting`, raises `DeclarationError` when its class is made.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from types import NoneType, UnionType
@@ -33,13 +33,15 @@ class DeclarationError(TypeError):
 class Setting:
     """What people need to know of a member: its label, what it feeds, and whether a text may have several lines.
 
-    `example` stands in the example of a document, which has the required members only.
+    `example` stands in the example of a document, which has the required members only. `moves_secrets`: in a group with
+    a secret, whether another value may send it elsewhere, as another host does (see `destination`).
     """
 
     label: Message
     feeds: str
     multiline: bool = False
     example: Any = None
+    moves_secrets: bool = True
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As pydantic has it, but true and 1.0 are no whole numbers in a Literal either."""
@@ -146,6 +148,16 @@ def unknown(group: Group) -> dict[str, Any]:
     """The members that no declaration knows, by path, for example ``{"redis_config.redis_pasword": "..."}``."""
     extra = [(prefix, holder.model_extra or {}) for prefix, holder in groups(group)]
     return {prefix + printable(name): value for prefix, members in extra for name, value in members.items()}
+
+
+def destination(fields: Mapping[str, SettingField], secret: str) -> list[SettingField]:
+    """Where the secret at this path goes: what stands beside it, in the member of the document that it is in.
+
+    A secret that is a member of the document itself has none.
+    """
+    member, inside, _name = secret.partition(".")
+    beside = [field for path, field in fields.items() if inside and path.startswith(f"{member}.")]
+    return [field for field in beside if field.declared.moves_secrets and not field.secret]
 
 
 def printable(name: str) -> str:

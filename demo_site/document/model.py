@@ -34,7 +34,7 @@ class RedisConfig(Group, probe="demo_site.redis_cache.probe.faults"):
 
     redis_host: Annotated[str, AfterValidator(_network_host), Setting(_("Redis host"), _LOCATION, example="127.0.0.1")]
     redis_port: Annotated[int, Field(ge=1, le=65535), Setting(_("Redis port"), _LOCATION, example=6379)]
-    redis_db: Annotated[int, Field(ge=0, le=2**31 - 1), Setting(_("Redis database"), _LOCATION)]
+    redis_db: Annotated[int, Field(ge=0, le=2**31 - 1), Setting(_("Redis database"), _LOCATION, moves_secrets=False)]
     redis_password: Annotated[SecretStr | None, Setting(_("Redis password"), 'CACHES["default"] OPTIONS PASSWORD')] = (
         None
     )
