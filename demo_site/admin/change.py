@@ -38,7 +38,7 @@ from .forms import CommentForm
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
 # What a page masks tells whether a typed text is a secret in force. So nobody may ask in a loop: each user has so many
 # pages in each worker, and one more every few seconds. What is saved does not count: the history has it.
-MOST_PAGES, _SECONDS_A_PAGE = 300, 5.0
+_MOST_PAGES, _SECONDS_A_PAGE = 300, 5.0
 
 _MOST_FAULTS = 5  # in a line of the log
 
@@ -173,7 +173,7 @@ class _Allowance:
             now = time.monotonic()
             used, then = self._used.get(user, (0.0, now))
             left = max(used - (now - then) / _SECONDS_A_PAGE + pages, 0.0)
-            is_allowed = left <= MOST_PAGES
+            is_allowed = left <= _MOST_PAGES
             if is_allowed:
                 self._used[user] = left, now
             return is_allowed
