@@ -196,14 +196,14 @@ def test_a_rollback_keeps_its_comment_while_consul_is_down_and_goes_on_when_it_i
 
 def test_a_rollback_keeps_its_comment_while_redis_is_down(admin, editor, consul, redis):
     save(editor, "to another database", redis_config__redis_db="1")
-    path = f"{admin.url}{PATH}history/{history(consul, admin)[0].rpartition('/')[2]}/rollback/"
-    keeper = admin.session("keeper")
-    form = FormFields(keeper.get(path, timeout=30).text).found | {"comment": "typed meanwhile"}
     gone = free_port()
     consul.put(admin.key, document(redis, redis_config=redis.document(redis_port=gone, redis_db=1)))
     entry = json.loads(consul.get(history(consul, admin)[0]))
     entry["replaced"]["redis_config.redis_port"]["value"] = gone
     consul.put(history(consul, admin)[0], entry)
+    path = f"{admin.url}{PATH}history/{history(consul, admin)[0].rpartition('/')[2]}/rollback/"
+    keeper = admin.session("keeper")
+    form = FormFields(keeper.get(path, timeout=30).text).found | {"comment": "typed meanwhile"}
     page = keeper.post(path, form, headers={"Referer": path}, timeout=30).text
     assert "does not answer" in page
     assert FormFields(page).found["comment"] == "typed meanwhile"
