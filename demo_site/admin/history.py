@@ -102,7 +102,8 @@ class _RollbackPage(ChangePage):
             return self.page(form)
         comment = form.cleaned_data["comment"] if form.is_valid() else ""
         change = self.change(stored, target.document, comment, masks)
-        self.known |= {"differences": change.changes}
+        untyped = {*target.asked} - typed.keys()
+        self.known |= {"differences": [one for one in change.changes if one.setting not in untyped]}
         if self.data is None or not form.is_valid() or target.faults or not change.changes:
             return self.page(form)
         if self.data.get("base_index") != str(stored.index):
