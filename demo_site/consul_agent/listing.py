@@ -23,7 +23,7 @@ def names(client: Client, prefix: str) -> list[str]:
         below = {"prefix": prefix}
         text = _("Below `%(prefix)s` are more keys than can be read. Delete those that are not the site's.", **below)
         raise TooLong(text) from error
-    keys = found or []
+    keys = [] if found is None else found
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise Garbled.sent(client.address.url, _("no list of keys"))
     return sorted(key.removeprefix(prefix) for key in keys)

@@ -55,7 +55,7 @@ class _Published(BaseModel):
 
     started_at: Line
     index: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    state: Line
+    state: Annotated[Line, Field(min_length=1)]
     reason: Annotated[Line, BeforeValidator(_cut)] | None = None
     reason_message: Any = None
     workers: Annotated[int, Field(ge=0, lt=2**31)] | None = None
