@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 LONGEST_TEXT = 500  # characters of one parameter: another program may say anything
 _PACKAGE = Path(__file__).parent
@@ -114,5 +114,13 @@ def trace(error: Exception) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (Message, int, float)) or value is None:
         return value
-    text = "".join(c if c.isprintable() else " " for c in str(value)[: LONGEST_TEXT + 1])
+    text = str(value)[: LONGEST_TEXT + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
+
+
+# What other programs wrote, as it is parsed: on one line, without control characters. The first is refused when it is
+# longer than `LONGEST_TEXT`, the second is cut.
+Line = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_plain)]
+CutLine = Annotated[str, AfterValidator(_plain)]

@@ -1,9 +1,11 @@
 """The history of the document and going back in it, in a real browser."""
 
 import json
+import re
 
 import pytest
 
+from tests.support import shown
 from tests.support.admin import PATH, AdminSite, FormFields
 from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, document
@@ -68,18 +70,69 @@ def copies(consul, admin, count, **members):
         consul.put(f"{admin.key}.history/20260101T000000.{number:06}Z-00000000", entry)
 
 
-def test_every_version_that_is_kept_can_be_reached(pages, admin, editor, consul):
+def all_pages(pages):
+    """The events of every page of the history, as `events`, with the number of each page."""
+    pages.open("history/")
+    found, number = [], 1
+    while True:
+        found += [(number, *event) for event in events(pages)]
+        if not pages.has("[rel=next]"):
+            return found
+        pages.press("[rel=next]")
+        number += 1
+
+
+def test_every_version_that_is_kept_can_be_reached_page_by_page(pages, admin, editor, consul):
     save(editor, "why", show_message="changed")
     copies(consul, admin, 60)  # they have changes from outside between them
-    pages.open("history/")
-    assert len(pages.browser.all("a.rollback")) == 61
+    found = all_pages(pages)
+    assert [number for number, kind, _text in found if kind == "edit"] == [1] * 20 + [2] * 20 + [3] * 20 + [4]
+    indexes = [int(re.search(r"ModifyIndex (\d+)", text)[1]) for _number, kind, text in found if kind == "edit"]
+    assert indexes == sorted(indexes, reverse=True)
+    assert [kind for _number, kind, _text in found[-2:]] == ["edit", "oldest"]
+    pages.press("[rel=prev]")
+    assert pages.text("[aria-current=page]:not(a)") == "Page 3 of 4"
 
 
-def test_more_history_than_one_answer_may_have_is_read_one_by_one(pages, admin, editor, consul):
+def chain(consul, admin, editor, count, outside=(), swapped=()):
+    """So many entries of which each replaces what the next older one made, but for those `outside`.
+
+    The two `swapped` have each other's time in their names, as two machines' clocks may have it.
+    """
     save(editor, "why", show_message="changed")
-    copies(consul, admin, 36, replaced={"of_another_version": {"value": "x" * 360_000, "withheld": False}}, changes=[])
-    pages.open("history/")
-    assert len(pages.browser.all("a.rollback")) == 37
+    [name] = history(consul, admin)
+    entry = json.loads(consul.get(name))
+    consul.delete(name)
+    index = 0
+    for number in range(count):
+        named = swapped[1 - swapped.index(number)] if number in swapped else number
+        name = f"{admin.key}.history/20260101T000000.{named:06}Z-00000000"
+        consul.put(name, entry | {"replaced_index": index - (number in outside)})
+        index = consul.index(name)
+
+
+def kinds(editor, pages):
+    return [[event.kind for event in shown.events(editor.history(page))] for page in range(1, pages + 1)]
+
+
+# The document itself has another index than the newest of the entries.
+NEWEST = ["outside"] + ["edit"] * 20
+
+
+def test_changes_from_outside_are_found_within_a_page_and_where_two_pages_meet(admin, editor, consul):
+    chain(consul, admin, editor, 45, outside=(10, 25))
+    second = ["outside"] + ["edit"] * 15 + ["outside"] + ["edit"] * 5
+    assert kinds(editor, 3) == [NEWEST, second, ["edit"] * 5]
+
+
+def test_no_change_from_outside_is_claimed_because_clocks_differ(admin, editor, consul):
+    chain(consul, admin, editor, 45, swapped=(24, 25))
+    assert kinds(editor, 3) == [NEWEST, ["edit"] * 20, ["edit"] * 5]
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "99999999", "x", "9" * 3000, "1e9", "\0"])
+def test_page_that_does_not_exist_is_the_first_or_the_last(admin, editor, page):
+    assert [event.kind for event in shown.events(editor.history(page))] == ["outside"]
 
 
 def test_each_save_stands_there_with_who_why_and_what(pages, editor):
@@ -268,12 +321,13 @@ def test_it_says_when_consul_is_down(pages, admin):
     assert "refused the connection" in pages.text("#off")
 
 
-def test_what_others_put_beside_the_entries_does_not_break_the_page(pages, admin, editor, consul):
+def test_what_others_put_beside_the_entries_is_counted(pages, admin, editor, consul):
     save(editor, "why", show_message="changed")
-    others = {"zzz": b"\xff", "zz1": b"", "zz2": b"", "00": b"[]", "zz/deep": b'{"replaced": 1, "changes": 2}'}
+    others = {"": b"prefix", "zzz": b"\xff", "zz1": b"", "00": b"[]", "zz/deep": b'{"replaced": 1, "changes": 2}'}
     for name, value in others.items():
         consul.put(f"{admin.key}.history/{name}", value)
     pages.open("history/")
     assert [kind for kind, _ in events(pages)] == ["edit", "oldest"]
+    assert pages.text("#others").endswith(f": {len(others)}")
     pages.open()
     assert [kind for kind, _ in events(pages)] == ["edit", "oldest"]

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from django.template.loader import render_to_string
@@ -14,36 +13,47 @@ from django.utils.translation import get_language, gettext
 from ..config.live import Live
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
-from ..fleet.instances import Instance, overview
+from ..fleet.instances import Fleet, Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
 from ..fleet.worker import Worker
+from ..messages import _
 from ..monitoring import checks
 
 _SETTLED_SECONDS = 2 * LEAST_GAP_SECONDS  # after a change every worker has published it
+_MOST_INSTANCES = 500  # on the page
+# By language, the rows of the last page: at the next refresh nearly all of hundreds of instances are as they were.
+_rendered: dict[str | None, dict[Instance, str]] = {}
 
 
 def shown(live: Live, index: int | None) -> dict[str, Any]:
     """For the template: the rows of each instance, or why they cannot be read. `index` is the key's."""
     known: dict[str, Any] = {"unpublished": this_worker.trouble()}
     try:
-        known["fleet"] = [_rows(instance, get_language()) for instance in _instances(live, index)]
+        found = _read(live, index)
     except ConsulError as error:
-        known["fleet_trouble"] = error.message
-    return known
+        return known | {"fleet_trouble": error.message}
+    # The ones that somebody must look at first.
+    instances = sorted(found.instances, key=lambda instance: (instance.good, not instance.registered))
+    notes = list(found.notes)
+    if len(instances) > _MOST_INSTANCES:
+        left = len(instances) - _MOST_INSTANCES
+        notes.append(_("There are more instances than this page shows. Not shown: %(count)s.", count=left))
+    language = get_language()
+    before = _rendered.get(language, {})
+    rows = {instance: before.get(instance) or _rows(instance) for instance in instances[:_MOST_INSTANCES]}
+    _rendered[language] = rows
+    return known | {"fleet": rows.values(), "fleet_notes": notes}
 
 
-def _instances(live: Live, index: int | None) -> list[Instance]:
-    """The instances, the ones that somebody must look at first."""
+def _read(live: Live, index: int | None) -> Fleet:
     # For a moment the others may have taken a change over and not published that yet.
     is_new = (datetime.now(UTC) - live.in_force.revision.loaded_at).total_seconds() < _SETTLED_SECONDS
     with live.start.open_client(checks.QUICK) as client:
         service = live.start.environment["SERVICE_NAME"]
-        found = overview(client, live.start.key, service, None if is_new else index)
-    return sorted(found, key=lambda instance: instance.good)
+        return overview(client, live.start.key, service, None if is_new else index)
 
 
-@lru_cache(maxsize=1024)  # hundreds of instances, and at the next refresh nearly all of them are as they were
-def _rows(instance: Instance, language: str | None) -> str:
+def _rows(instance: Instance) -> str:
     """Workers that run what they should are shown by index. Of the others one for each state, index and reason, with
     the pids of all such: a document that one rejects, all reject.
     """

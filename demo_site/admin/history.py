@@ -5,23 +5,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from ..config import changes, history, masking, repository
 from ..config.live import Live
-from ..config.masking import UNSET, Masker, Settings
+from ..config.masking import UNSET, Masker, Settings, Shown
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..document.fields import given
 from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
+from ..templatetags.configuration import plain
 from .change import TIMEOUTS, ChangePage
-from .forms import CommentForm, RollbackForm, field_name
+from .forms import COMMENT_LENGTH, CommentForm, RollbackForm, field_name
 
 _LAST_CHANGES = 3
+_PAGE_ENTRIES = 20
+_EVENT_CHARACTERS = 8_000  # of the differences of one change on a page, so that it stays below 5 MB whatever they hold
+_ROW_CHARACTERS, _VALUE_CHARACTERS = 100, 1_000  # what the row of a difference takes itself; what is shown of a value
 
 
 @dataclass(frozen=True)
@@ -34,41 +39,67 @@ class Target:
     asked: tuple[str, ...] = ()
 
 
-def last_changes(live: Live) -> list[history.Event]:
-    """The newest changes, newest first; none while Consul does not answer, which the status reports."""
-    key = live.start.key
+def last_changes(live: Live) -> dict[str, Any]:
+    """For a template: the newest changes, newest first, or why they cannot be read."""
     try:
-        with live.start.open_client(TIMEOUTS) as client:
-            stored, saves = repository.read(client, key), history.newest(client, key, _LAST_CHANGES)
-    except ConsulError:
-        return []
-    return _timeline(live, stored, saves)[:_LAST_CHANGES]
+        found = _read(live, 1, _LAST_CHANGES)
+    except ConsulError as error:
+        return {"events_trouble": error.message}
+    return {"events": found["events"][:_LAST_CHANGES]}
 
 
 def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The timeline: each save with its differences, and what was changed by others."""
-    live: Live = settings.CONFIGURATION
-    key = live.start.key
+    """The timeline, page by page: each save with its differences, and what was changed by others."""
     context = context | {"page": "history", "title": gettext("History of the configuration")}
     try:
-        with live.start.open_client(TIMEOUTS) as client:
-            stored, (saves, unread) = repository.read(client, key), history.read_all(client, key)
-        context |= {"events": _timeline(live, stored, saves), "saves": saves, "unread": unread}
+        context |= _read(settings.CONFIGURATION, request.GET.get("page", 1), _PAGE_ENTRIES)
     except ConsulError as error:
         context["off"] = error.message
     return TemplateResponse(request, "demo_site/history.html", context)
 
 
-def _timeline(live: Live, stored: repository.StoredDocument, saves: list[history.Save]) -> list[history.Event]:
+def _read(live: Live, number: str | int, entries: int) -> dict[str, Any]:
+    """One page of so many `entries`, for a template. Raises `ConsulError`."""
+    key = live.start.key
+    with live.start.open_client(TIMEOUTS) as client:
+        stored = repository.read(client, key)
+        ids, others = history.ids(client, key)
+        pages = Paginator(ids, entries).get_page(number)
+        page = history.read_page(client, key, ids, max(pages.start_index() - 1, 0), pages.end_index())
+    return {"events": _timeline(live, stored, page), "pages": pages, "unread": page.unread, "others": others}
+
+
+def _timeline(live: Live, stored: repository.StoredDocument, page: history.Page) -> list[history.Event]:
     revision = live.in_force.revision
-    if revision.kind == "file" and not stored.index and not saves:
+    if revision.kind == "file" and not stored.index and not page.entries:
         return []  # nobody deleted anything
     masks = Masker(live.start.environment, live.in_force.document, changes.base(stored, revision).values)
     current = masking.shown(given(stored.document), masks) if stored.document else None
     return [
         replace(event, in_force_since=revision.loaded_at) if event.index == revision.index else event
-        for event in history.timeline(saves, stored.index, current)
+        for event in map(_shortened, history.timeline(page, stored.index, current))
     ]
+
+
+def _shortened(event: history.Event) -> history.Event:
+    """As much of its changes as a page of many can have."""
+    shown, left = [], _EVENT_CHARACTERS
+    for change in event.changes or ():
+        cut = replace(change, before=_cut(change.before), after=_cut(change.after))
+        left -= (
+            sum(len(plain(value)) for value in (change.setting, cut.before.value, cut.after.value)) + _ROW_CHARACTERS
+        )
+        if left < 0:
+            break
+        shown.append(cut)
+    return event if event.changes is None else replace(event, changes=shown, more=len(event.changes) - len(shown))
+
+
+def _cut(shown: Shown) -> Shown:
+    text = plain(shown.value)
+    if shown.value is None or len(text) <= _VALUE_CHARACTERS:
+        return shown
+    return replace(shown, value=f"{text[:_VALUE_CHARACTERS]}… ({len(text)})")
 
 
 def roll_back(request: HttpRequest, context: dict[str, Any], save_id: str) -> HttpResponse:
@@ -131,7 +162,8 @@ class _RollbackPage(ChangePage):
 
     def _form(self, masks: Masker, asked: Iterable[str] = ()) -> RollbackForm:
         if self.data:
-            self.data["comment"] = str(masks.clean(self.data.get("comment", "")))  # it may name the old password
+            typed = self.data.get("comment", "")[: COMMENT_LENGTH + 1]  # one more is too long for the form
+            self.data["comment"] = str(masks.clean(typed))  # it may name the old password
         return RollbackForm(asked, self.data)
 
     def _target(

@@ -18,7 +18,7 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     live: Live = settings.CONFIGURATION
     known = _status(live)
     if "version" in known:  # do not wait for Consul in vain
-        known["events"] = last_changes(live)
+        known |= last_changes(live)
     known |= {"page": "overview", "title": gettext("Effective configuration"), "rows": effective.rows(live)}
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 

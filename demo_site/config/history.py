@@ -5,35 +5,39 @@ An entry is written in the transaction of its save, so its own ModifyIndex is th
 
 import re
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
-from ..consul_agent import kv
+from ..consul_agent import kv, listing
 from ..consul_agent.client import Client
-from ..consul_agent.errors import Garbled, Missing, Unreachable
-from .masking import Difference, Settings, differences
+from ..consul_agent.errors import Missing, TooLong
+from ..messages import Line
+from .masking import Difference, Settings, Shown, differences
 
-_READ_SECONDS = 10.0  # for all entries, where they are read one by one
+_READ_SECONDS = 2.0  # for the entries of a page
+_NEIGHBOURS = 2  # entries beside those of a page: two clocks may have named neighbours the other way round
+_MOST_SETTINGS = 1000
 
 
 @dataclass(frozen=True)
 class Save:
     """One save. `replaced` are the settings that were stored before, at `replaced_index`; None if unreadable.
 
-    `kind` is "edit" or "rollback"; `index` the ModifyIndex that the save gave the document, 0 while it has none.
+    `kind` is "edit" or "rollback"; `index` the ModifyIndex that the save gave the document, 0 while it has none. The
+    bounds hold where an entry is read: they are above all that this site writes.
     """
 
-    saved_at: str
-    user: str
-    comment: str
-    kind: str
-    replaced_index: int
-    replaced: Settings | None
-    changes: tuple[Difference, ...]
+    saved_at: Line
+    user: Line
+    comment: Annotated[str, Field(max_length=5000)]  # 500 as typed, before secrets in it were masked
+    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,20}$")]
+    replaced_index: Annotated[int, Field(ge=0, lt=2**63)]
+    replaced: Annotated[Mapping[Line, Shown], Field(max_length=_MOST_SETTINGS)] | None
+    changes: Annotated[tuple[Difference, ...], Field(max_length=_MOST_SETTINGS)]
     id: str = ""
     index: int = 0
 
@@ -52,17 +56,30 @@ _JSON = TypeAdapter(Save)
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """An entry that is none: somebody else has written its key, at `index`. It tells nothing about the document."""
+
+    id: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Event:
     """One change of the document on the timeline: by a `save`, or with None outside of this site.
 
-    `index` is 0 where the document was deleted. `changes` is None where it is not known what was there. `is_oldest`:
-    not a change, but what the oldest one replaced. `in_force_since` is there for the version that this process runs.
+    `index` is 0 where the document was deleted. `changes` is None where it is not known what was there, `more` how many
+    others are not in it. `entry` is the entry's id, of a change outside the next older one's. Two are no changes:
+    `is_oldest`, what the oldest one replaced, and `is_unreadable`, an entry that cannot be read. `in_force_since` is
+    there for the version that this process runs.
     """
 
     index: int
     save: Save | None
     changes: Sequence[Difference] | None
+    entry: str = ""
+    more: int = 0
     is_oldest: bool = False
+    is_unreadable: bool = False
     in_force_since: datetime | None = None
 
 
@@ -79,36 +96,52 @@ def prefix(key: str) -> str:
     return f"{key}.history/"
 
 
-def keys(client: Client, key: str) -> list[str]:
-    """The entries' keys, newest first. What others put beside them does not count."""
-    _, found = client.kv.get(prefix(key), keys=True)
-    return sorted([name for name in found or [] if is_id(name.removeprefix(prefix(key)))], reverse=True)
+def ids(client: Client, key: str) -> tuple[list[str], int]:
+    """The entries' ids, newest first, and how many other keys stand beside them. Raises `ConsulError`.
 
-
-def newest(client: Client, key: str, count: int) -> list[Save]:
-    """The newest saves, newest first. What is no entry of ours is left out."""
-    return _by_index(read(client, key, name.removeprefix(prefix(key))) for name in keys(client, key)[:count])
-
-
-def read_all(client: Client, key: str) -> tuple[list[Save], int]:
-    """Every save, newest first, and how many could not be read in time.
-
-    In one request; where that is too much for one answer, one by one.
+    `TooLong` where there are more keys than can be read.
     """
-    start = len(prefix(key))
+    names = listing.names(client, prefix(key))
+    found = [name for name in reversed(names) if is_id(name)]
+    return found, len(names) - len(found)
+
+
+def surplus(client: Client, key: str, keep: int) -> list[str]:
+    """The keys of the entries beyond the newest `keep`, as far as they can be read. Raises `ConsulError`."""
     try:
-        entries = kv.tree(client, prefix(key))
-    except (Unreachable, Garbled):
-        names, deadline = keys(client, key), time.monotonic() + _READ_SECONDS
-        found: list[Save | None] = []
-        while len(found) < len(names) and time.monotonic() < deadline:
-            found.append(read(client, key, names[len(found)][start:]))
-        return _by_index(found), len(names) - len(found)
-    return _by_index(_decoded(entry.value, entry.key[start:], entry.modify_index) for entry in entries), 0
+        return [prefix(key) + name for name in ids(client, key)[0][keep:]]
+    except TooLong:
+        return []
 
 
-def _by_index(saves: Iterable[Save | None]) -> list[Save]:
-    return sorted([save for save in saves if save], key=lambda save: save.index, reverse=True)
+@dataclass(frozen=True)
+class Page:
+    """Some entries of the history that follow each other, newest first, with their neighbours on both sides.
+
+    `ids` are theirs alone, without those that were not read in time, `unread` of them. `is_first` and `is_last`: it
+    begins with the newest entry, or ends with the oldest.
+    """
+
+    ids: frozenset[str]
+    entries: tuple[Save | Unreadable, ...]
+    unread: int
+    is_first: bool
+    is_last: bool
+
+
+def read_page(client: Client, key: str, ids: Sequence[str], start: int, end: int) -> Page:
+    """The entries of ``ids[start:end]``, where `ids` are all. Raises `ConsulError`."""
+    near = ids[max(start - _NEIGHBOURS, 0) : end + _NEIGHBOURS]
+    found = listing.one_by_one(client, prefix(key), near, _READ_SECONDS)
+    entries = [
+        _decoded(entry.value, name, entry.modify_index) or Unreadable(name, entry.modify_index)
+        for name, entry in found.items()
+        if entry
+    ]
+    entries.sort(key=lambda entry: entry.index, reverse=True)
+    own = frozenset(ids[start:end]) & found.keys()
+    unread = len(ids[start:end]) - len(own)
+    return Page(own, tuple(entries), unread, is_first=start == 0, is_last=end >= len(ids) and not unread)
 
 
 def read(client: Client, key: str, save_id: str) -> Save | None:
@@ -121,22 +154,33 @@ def read(client: Client, key: str, save_id: str) -> Save | None:
 
 def _decoded(raw: bytes, save_id: str, index: int) -> Save | None:
     try:
-        return replace(_JSON.validate_json(raw), id=save_id, index=index)
-    except (ValueError, RecursionError):
+        return replace(_JSON.validate_json(raw, strict=True), id=save_id, index=index)
+    except ValidationError:
         return None
 
 
-def timeline(saves: Sequence[Save], index: int, current: Settings | None) -> Iterator[Event]:
-    """The changes, newest first: the saves, and between them what was written by others.
+def timeline(page: Page, index: int, current: Settings | None) -> Iterator[Event]:
+    """The changes of a page, newest first: the saves, and between them what was written by others.
 
-    `saves` are newest first; `index` and `current` are the document as it is stored now.
+    `index` and `current` are the document as it is stored now.
     """
-    for save in saves:
-        if index != save.index:
-            yield Event(index, None, _between(save.after, current))
-        yield Event(save.index, save, save.changes)
-        index, current = save.replaced_index, save.replaced
-    if not saves:
+    for event in _events(page.entries, index if page.is_first else None, current):
+        if event.entry in page.ids or (page.is_last and not event.entry):
+            yield event
+
+
+def _events(entries: Sequence[Save | Unreadable], index: int | None, current: Settings | None) -> Iterator[Event]:
+    """What the entries tell. `index` and `current` are the document after them, None where that is not known."""
+    saves = [entry for entry in entries if isinstance(entry, Save)]
+    for entry in entries:
+        if isinstance(entry, Unreadable):
+            yield Event(entry.index, None, None, entry.id, is_unreadable=True)
+            continue
+        if index is not None and index != entry.index:
+            yield Event(index, None, _between(entry.after, current), entry.id)
+        yield Event(entry.index, entry, entry.changes, entry.id)
+        index, current = entry.replaced_index, entry.replaced
+    if index is not None and not saves:
         yield Event(index, None, None)
     elif index:
         yield Event(index, None, None, is_oldest=True)

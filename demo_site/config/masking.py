@@ -3,17 +3,17 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from ..document.fields import values
 from ..document.model import FIELDS, Document
 from ..environment import TABLE, Environment
 from ..identity import FINGERPRINT_SALT
-from ..messages import Message
+from ..messages import Line, Message
 
 # Each takes linear time: no two matches begin in the same run of characters, so none is read again and again.
 _AUTHORITY = re.compile(r"(?<=://)[^/\s]*")  # "?" and "#" included: they may be unquoted in a password
@@ -81,11 +81,14 @@ def _environment_secrets(environment: Environment) -> Iterator[str]:
     yield from (str(value) for value in (database.get("PASSWORD"), *options) if value)
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 @dataclass(frozen=True)
 class Shown:
     """A setting's value; `withheld` where a mask stands in its place. None: not set."""
 
-    value: Any
+    value: str | bool | int | Finite | list[str] | None
     withheld: bool = False
 
 
@@ -95,7 +98,7 @@ UNSET = Shown(None)
 
 @dataclass(frozen=True)
 class Difference:
-    setting: str
+    setting: Line
     before: Shown
     after: Shown
 

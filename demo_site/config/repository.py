@@ -60,7 +60,7 @@ def write_refusal(client: Client, key: str) -> Message | None:
     attempt = [txn.compare_and_set(place, b"", _IMPOSSIBLE_INDEX) for place in places]
     try:
         failures = txn.commit(client, attempt).failures
-        history.keys(client, key)
+        history.surplus(client, key, 0)  # a token may lack `key:list`
     except Denied as error:
         return error.message
     denied = [places[failure.operation] for failure in failures if failure.is_denied]
@@ -80,7 +80,7 @@ def save(client: Client, key: str, raw: bytes, entry: history.Save, keep: int) -
     place = history.prefix(key) + entry.id
     operations = [txn.compare_and_set(key, raw, entry.replaced_index), txn.compare_and_set(place, entry.encoded(), 0)]
     try:
-        surplus = history.keys(client, key)[max(keep - 1, 0) :]
+        surplus = history.surplus(client, key, max(keep - 1, 0))
         operations += [txn.delete(name) for name in surplus[: txn.MAX_OPERATIONS - len(operations)]]
         if txn.size(operations) > txn.MAX_BYTES:
             raise Refused(_("The document and its history do not fit into one transaction of Consul (512 KiB)."))

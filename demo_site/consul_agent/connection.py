@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from ..messages import Message, _
 from .address import AgentAddress
-from .errors import Garbled, Unreachable
+from .errors import Garbled, TooLong, Unreachable
 
 # More than any answer this project expects; an endless one must not fill the memory.
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -96,7 +96,7 @@ class Connection:
                 break
             body += chunk
             if len(body) > _MAX_ANSWER_BYTES:
-                raise Garbled.sent(self._address.url, _("more than %(bytes)s bytes", bytes=_MAX_ANSWER_BYTES))
+                raise TooLong.sent(self._address.url, _("more than %(bytes)s bytes", bytes=_MAX_ANSWER_BYTES))
             if time.monotonic() > deadline:
                 raise TimeoutError
         if response.length:

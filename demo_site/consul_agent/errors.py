@@ -32,5 +32,9 @@ class Garbled(ConsulError):
         return cls(_("What listens at %(url)s is not a Consul agent: it sent %(what)s.", url=url, what=what))
 
 
+class TooLong(Garbled):
+    """The answer is longer than is read of one."""
+
+
 class Refused(ConsulError):
     """The agent rejected the request with another 4xx; the reason is in its own words."""

@@ -100,17 +100,12 @@ def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
 
 
 def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
-    """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``."""
+    """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``; see catalog.py."""
     return _get(client, f"/v1/health/service/{name}", list)
 
 
-def worst_status(checks: list[dict[str, Any]]) -> Message:
-    """The worst status of an instance's and its node's checks: it decides on traffic, as for DNS."""
-    statuses = {check.get("Status") for check in checks}
-    return next((status for status in (CRITICAL, WARNING) if status in statuses), PASSING)
-
-
-def names(client: Client) -> dict[str, list[str]]:
+def names(client: Client) -> dict[str, Any]:
+    """The names of all services, each with a list of its tags."""
     return _get(client, "/v1/catalog/services", dict)
 
 

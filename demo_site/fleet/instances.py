@@ -1,17 +1,21 @@
 """Reading the fleet: the workers that published themselves, and the registered instances."""
 
 from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ..config.revision import timestamp
-from ..consul_agent import kv, services
+from ..consul_agent import catalog, listing
 from ..consul_agent.client import Client
-from ..messages import _
+from ..consul_agent.kv import Entry
+from ..document.fields import printable
+from ..messages import Message, _
 from .publisher import GONE_SECONDS
-from .worker import Worker, parsed, prefix
+from .worker import Worker, instance_of, parsed, prefix
 
 BEHIND = _("behind")
+MOST_WORKERS = 1000  # that are read
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,15 @@ class Instance:
     """One instance of the service: its registration, and its published workers by pid.
 
     `health` is passing, warning or critical, or None if the instance is not registered. `expected` is how many workers
-    it should have, or None if there is no worker to report that.
+    it should have, or None if there is no worker to report that. `unread` is how many more workers are published, but
+    were not read.
     """
 
     name: str
     health: str | None
     workers: tuple[Worker, ...]
     expected: int | None
+    unread: int = 0
 
     @property
     def registered(self) -> bool:
@@ -33,9 +39,14 @@ class Instance:
         return self.health is not None
 
     @property
+    def there(self) -> int:
+        """How many workers are published."""
+        return len(self.workers) + self.unread
+
+    @property
     def missing(self) -> int:
         """How many workers are missing: dead, hanging, or cut off from Consul. At least 1 if there are none."""
-        return max((self.expected or 1) - len(self.workers), 0)
+        return max((self.expected or 1) - self.there, 0)
 
     @property
     def good(self) -> bool:
@@ -51,32 +62,61 @@ class Instance:
     @property
     def count(self) -> str:
         """For people: "1 of 2", or "0 of ?" if the expected number is unknown."""
-        return f"{len(self.workers)} of {'?' if self.expected is None else self.expected}"
+        return f"{self.there} of {'?' if self.expected is None else self.expected}"
 
 
-def overview(client: Client, config_key: str, service: str, stored_index: int | None = None) -> list[Instance]:
-    """All instances, sorted by name, from two requests: the workers' keys and the health of `service`.
+@dataclass(frozen=True)
+class Fleet:
+    """All instances, sorted by name; `notes` say what there is beside them."""
 
-    The list includes instances without a registration and registered ones without workers. A worker that reports to be
+    instances: tuple[Instance, ...]
+    notes: tuple[Message, ...] = ()
+
+
+def overview(
+    client: Client, config_key: str, service: str, stored_index: int | None = None, seconds: float = 0.3
+) -> Fleet:
+    """The fleet, from three requests: the health of `service`, the workers' keys, and what these hold.
+
+    It includes instances without a registration and registered ones without workers. A worker that reports to be
     current with another index than the key's `stored_index`, if that is known, is "behind": its watch receives nothing.
-    What the token may not read is omitted. Raises `ConsulError`.
+    What the token may not read is omitted. Of more than `MOST_WORKERS` workers, some of each instance are read; where
+    each takes a request of its own, as many as `seconds` allow. Raises `ConsulError`.
     """
-    workers = _workers(client, config_key, stored_index)
-    found = services.health_instances(client, service)
-    health = {
-        str(entry.get("Service", {}).get("ID")): services.worst_status(entry.get("Checks") or []) for entry in found
-    }
-    return [_instance(name, workers[name], health.get(name)) for name in sorted({*workers, *health})]
+    registered, unreadable = catalog.instances(client, service)
+    health = {instance.service.id: instance.health for instance in registered}
+    names = listing.names(client, prefix(config_key))
+    published = defaultdict(list)
+    for name in names:
+        published[instance_of(name) or ""].append(name)
+    others = published.pop("", [])
+    read = listing.entries(client, prefix(config_key), _chosen(published, health), len(names), seconds)
+    workers = _workers(read, stored_index)
+    instances = []
+    for name in sorted({*published, *health}):
+        unread = sum(key not in read for key in published[name])
+        instances.append(_instance(name, workers[name], health.get(name), unread))
+    return Fleet(tuple(instances), tuple(_notes(instances, others, unreadable)))
 
 
-def _workers(client: Client, config_key: str, stored_index: int | None) -> dict[str, list[Worker]]:
-    start = prefix(config_key)
+def _chosen(published: Mapping[str, list[str]], registered: Container[str]) -> list[str]:
+    """The keys to read: where that is not all, one of each instance before another of any, registered ones first."""
+    turns = [
+        (turn, instance not in registered, name)
+        for instance, names in published.items()
+        for turn, name in enumerate(names)
+    ]
+    return [name for _turn, _is_other, name in sorted(turns)[:MOST_WORKERS]]
+
+
+def _workers(read: Mapping[str, Entry | None], stored_index: int | None) -> dict[str, list[Worker]]:
+    """The workers by instance."""
     alive_at = timestamp(datetime.now(UTC) - timedelta(seconds=GONE_SECONDS))
     found = defaultdict(list)
-    for entry in kv.tree(client, start):
+    for name, entry in read.items():
         # Without a renewal since then, Consul would have ended the session and deleted the key.
-        worker = parsed(entry.key.removeprefix(start), entry.value, alive_at if entry.session else "")
-        if worker is not None:
+        worker = parsed(name, entry.value, alive_at if entry.session else "") if entry else None
+        if worker:
             found[worker.instance].append(_judged(worker, stored_index))
     return found
 
@@ -87,7 +127,17 @@ def _judged(worker: Worker, stored_index: int | None) -> Worker:
     return replace(worker, state=BEHIND, reason=_("Consul has ModifyIndex %(index)s", index=stored_index))
 
 
-def _instance(name: str, workers: list[Worker], health: str | None) -> Instance:
+def _instance(name: str, workers: list[Worker], health: str | None, unread: int) -> Instance:
     # According to the youngest worker: the number may have changed since the others started.
     expected = max(workers, key=lambda worker: worker.started_at).workers if workers else 0
-    return Instance(name, health, tuple(sorted(workers, key=lambda worker: worker.pid)), expected or None)
+    return Instance(name, health, tuple(sorted(workers, key=lambda worker: worker.pid)), expected or None, unread)
+
+
+def _notes(instances: Iterable[Instance], others: list[str], unreadable: int) -> Iterator[Message]:
+    if unread := sum(instance.unread for instance in instances):
+        yield _("There are more workers than can be read at once. Not read: %(count)s.", count=unread)
+    if others:
+        text = _("Keys of the fleet that are not a worker's: %(count)s, such as `%(name)s`.")
+        yield Message(text, count=len(others), name=printable(others[0]))
+    if unreadable:
+        yield _("Registrations in Consul's catalog that cannot be read: %(count)s.", count=unreadable)

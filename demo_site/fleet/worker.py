@@ -1,15 +1,18 @@
 """The state that a worker publishes, and its key in Consul KV."""
 
-import functools
 import json
+import re
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from ..messages import Message, _
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from ..messages import Line, Message, _
+from ..registration.definition import ID
 
 UNREADABLE = _("unreadable")
-_state = functools.lru_cache(maxsize=64)(Message)  # there are a handful, and hundreds of workers
 _LONGEST_REASON = 500  # characters: a bad document has a reason for each fault, and every worker stores and shows it
+_NAME = re.compile(rf"({ID})/(0|[1-9][0-9]{{0,9}})")
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,37 @@ class Worker:
     def as_json(self) -> bytes:
         """The value of the worker's key. It has the reason also as a message, which readers can translate."""
         members = asdict(self) | {"reason": self.reason and self.reason[:_LONGEST_REASON]}
-        if isinstance(self.reason, Message):
+        if isinstance(self.reason, Message) and len(self.reason) <= _LONGEST_REASON:
             members["reason_message"] = self.reason.as_json()
         return json.dumps(members, ensure_ascii=False).encode()
+
+
+def _cut(reason: Any) -> Any:
+    return reason[:_LONGEST_REASON] if isinstance(reason, str) else reason
+
+
+class _Published(BaseModel):
+    """The members of a worker's key. Other versions of the site may add some, or lack those that have a default."""
+
+    started_at: Line
+    index: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    state: Annotated[Line, Field(min_length=1)]
+    reason: Annotated[Line, BeforeValidator(_cut)] | None = None
+    reason_message: Any = None
+    workers: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    seen_at: Line
+    registers: bool = False
+
+    @property
+    def message(self) -> str | None:
+        """The reason as a message, if the worker published one with this text; else as text."""
+        if self.reason_message is None:
+            return self.reason
+        try:
+            message = Message.from_json(self.reason_message)
+        except (ValueError, KeyError):
+            return self.reason
+        return message if message == self.reason else self.reason
 
 
 def prefix(config_key: str) -> str:
@@ -52,45 +83,34 @@ def key(config_key: str, instance: str, pid: int) -> str:
     return f"{prefix(config_key)}{instance}/{pid}"
 
 
+def instance_of(name: str) -> str | None:
+    """The instance whose worker has the key `name`, as it is below the prefix; None if it is no worker's."""
+    found = _NAME.fullmatch(name)
+    return found and found[1]
+
+
 def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
     """The worker that `value` describes, or None if `name`, its key below the prefix, is no worker's.
 
-    `alive_at` is a time at which the worker was alive; the worker's own `seen_at` may be older. Tolerant, because
-    different versions of the site may run side by side.
+    `alive_at` is a time at which the worker was alive; the worker's own `seen_at` may be older.
     """
-    instance, _slash, pid = name.rpartition("/")
-    if not instance or not (pid.isascii() and pid.isdigit()):
+    found = _NAME.fullmatch(name)
+    if not found:
         return None
+    instance, pid = found[1], int(found[2])
     try:
-        return _from_members(instance, int(pid), json.loads(value.decode()), alive_at)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        said = _Published.model_validate_json(value, strict=True)
+    except ValidationError:
         reason = _("its key does not contain a worker's state")
-        return Worker(instance, int(pid), "", None, UNREADABLE, reason, 0, alive_at)
-
-
-def _from_members(instance: str, pid: int, members: dict[str, Any], alive_at: str) -> Worker:
-    index = members.get("index")
+        return Worker(instance, pid, "", None, UNREADABLE, reason, 0, alive_at)
     return Worker(
         instance=instance,
         pid=pid,
-        started_at=str(members["started_at"]),
-        index=None if index is None else int(index),
-        state=_state(str(members["state"])),
-        reason=_reason(members),
-        workers=int(members.get("workers") or 0),
-        seen_at=max(str(members["seen_at"]), alive_at),
-        registers=bool(members.get("registers")),
+        started_at=said.started_at,
+        index=said.index,
+        state=Message(said.state),
+        reason=said.message,
+        workers=said.workers or 0,
+        seen_at=max(said.seen_at, alive_at),
+        registers=said.registers,
     )
-
-
-def _reason(members: dict[str, Any]) -> str | None:
-    """The reason as a message, if the worker published one with this text; else as text."""
-    reason = members.get("reason")
-    if reason is None:
-        return None
-    text = str(reason)[:_LONGEST_REASON]
-    try:
-        message = Message.from_json(members.get("reason_message"))
-    except (ValueError, KeyError):
-        return text
-    return message if message[:_LONGEST_REASON] == text else text

@@ -8,8 +8,9 @@ from django.conf import settings
 from ..consul_agent import kv
 from ..consul_agent.client import Timeouts
 from ..consul_agent.errors import ConsulError
-from ..fleet.instances import Instance, overview
+from ..fleet.instances import Fleet, Instance, overview
 from ..fleet.worker import prefix
+from ..messages import Message
 from .errors import command_error
 from .table import table
 
@@ -20,33 +21,36 @@ _NONE = (
 )
 
 
-def report() -> tuple[list[dict[str, Any]], str]:
-    """A row for each worker; and for people these and a line for each instance: a worker that is missing has no row."""
+def report() -> tuple[list[dict[str, Any]], str, tuple[Message, ...]]:
+    """A row for each worker; for people these and a line for each instance: a worker that is missing has no row; notes.
+
+    Raises `CommandError`.
+    """
     start = settings.CONFIGURATION.start
     try:
         with start.open_client() as client:
             _index, stored = kv.query(client, start.key)
-        instances = _instances(Timeouts(), stored.modify_index if stored else None)
+        found = _fleet(Timeouts(), stored.modify_index if stored else None)
     except ConsulError as error:
         raise command_error(error) from error
-    rows = [{name: getattr(w, name) for name in _COLUMNS} for instance in instances for w in instance.workers]
+    rows = [{name: getattr(w, name) for name in _COLUMNS} for instance in found.instances for w in instance.workers]
     moments = ("started_at", "seen_at")  # a narrow column may break them at the blank
     shown = [row | {name: row[name].replace("T", " ")[:19] for name in moments} for row in rows]
-    lines = [*([table(shown, _COLUMNS)] if rows else []), *map(_sentence, instances)]
-    return rows, "\n".join(lines) or _NONE % prefix(start.key)
+    lines = [*([table(shown, _COLUMNS)] if rows else []), *map(_sentence, found.instances)]
+    return rows, "\n".join(lines) or _NONE % prefix(start.key), found.notes
 
 
 def summary(stored_index: int | None) -> str:
     """What the workers run, in a few words; nothing while that cannot be read, because the rows matter more."""
     try:
-        instances = _instances(Timeouts(connect=0.5, read=1.0), stored_index)
+        instances = _fleet(Timeouts(connect=0.5, read=1.0), stored_index).instances
     except ConsulError:
         return ""
     counts = Counter((worker.state, worker.index) for instance in instances for worker in instance.workers)
     return ", ".join(f"{count} {state} with ModifyIndex {index}" for (state, index), count in counts.items())
 
 
-def _instances(timeouts: Timeouts, stored_index: int | None) -> list[Instance]:
+def _fleet(timeouts: Timeouts, stored_index: int | None) -> Fleet:
     start = settings.CONFIGURATION.start
     with start.open_client(timeouts) as client:
         return overview(client, start.key, start.environment["SERVICE_NAME"], stored_index)
@@ -55,5 +59,6 @@ def _instances(timeouts: Timeouts, stored_index: int | None) -> list[Instance]:
 def _sentence(instance: Instance) -> str:
     """Such as "NAME-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
+    unread = f" ({instance.unread} not read)" if instance.unread else ""
     absent = "NOT REGISTERED, but it should be" if instance.lost else "not registered"
-    return f"{instance.name}: {instance.count} workers{missing}, {instance.health or absent}"
+    return f"{instance.name}: {instance.count} workers{missing}{unread}, {instance.health or absent}"

@@ -21,7 +21,7 @@ from ..messages import Message, _, joined
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ID = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}"
+ID = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}"
 
 
 class DefinitionInvalid(ValueError):
@@ -151,7 +151,7 @@ def _faults(service: ServiceDefinition) -> Iterator[Message]:
     meta = _("must be letters, digits, - and _, with a value of at most 512 characters")
     rules = (
         ("name", re.fullmatch(_LABEL, service.name), _("must be a DNS label (RFC 1123: letters, digits, -)")),
-        ("id", re.fullmatch(_ID, service.id), _("must be one path segment (letters, digits and . _ : -)")),
+        ("id", re.fullmatch(ID, service.id), _("must be one path segment (letters, digits and . _ : -)")),
         ("address", _is_address(service.address), _("must be a host name, or an IP address that is no wildcard")),
         ("port", 1 <= service.port <= 65535, _("must be 1 to 65535")),
         *(("tag", 0 < len(tag) <= 255 and tag.isprintable(), _("must be printable")) for tag in service.tags),

@@ -34,8 +34,7 @@ def plain(value: Any) -> str:
 def moment(value: datetime | str) -> str:
     """A moment in UTC, to the second; text is ISO 8601. What cannot be read stays as it is."""
     try:
-        at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError:
+        at = (value if isinstance(value, datetime) else datetime.fromisoformat(value)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the second of the year 1, elsewhere on earth
         return str(value)
-    at = at.astimezone(UTC)
     return format_html('<time datetime="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S} UTC")

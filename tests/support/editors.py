@@ -27,9 +27,9 @@ class Editor:
         assert 'id="preview"' in page, page
         return FormFields(page).found
 
-    def history(self):
-        """The page of the history."""
-        return self._checked(self.session.get(f"{self.site.url}{PATH}history/", timeout=30))
+    def history(self, page=1):
+        """A page of the history."""
+        return self._checked(self.session.get(f"{self.site.url}{PATH}history/", params={"page": page}, timeout=30))
 
     def roll_back(self, path, comment):
         """Follow the link of an event on the timeline and confirm; the page that comes back."""

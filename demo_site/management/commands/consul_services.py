@@ -4,15 +4,26 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from pydantic import TypeAdapter, ValidationError
 
-from ...consul_agent import services
+from ...consul_agent import catalog, services
 from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError, Missing
-from ...messages import _
+from ...document.fields import printable
+from ...messages import CutLine, _
 from ..errors import command_error
 from ..table import table
 
 _VERSIONS = ("version", "python", "django")
+_TAGS = TypeAdapter(list[CutLine])
+_UNREADABLE: dict[str, Any] = {
+    "id": "?",
+    "address": "",
+    "port": None,
+    "health": "unreadable",
+    "tags": [],
+    "versions": {},
+}
 
 
 class Command(BaseCommand):
@@ -37,34 +48,41 @@ class Command(BaseCommand):
 
 
 def _services(client: Client) -> list[dict[str, Any]]:
-    names = services.names(client).items()
-    return [{"service": name, "tags": sorted(tags)} for name, tags in sorted(names)]
+    return [{"service": printable(name), "tags": _tags(tags)} for name, tags in sorted(services.names(client).items())]
+
+
+def _tags(tags: Any) -> list[str]:
+    try:
+        return sorted(_TAGS.validate_python(tags, strict=True))
+    except ValidationError:
+        return ["(unreadable)"]
 
 
 def _instances(client: Client, name: str) -> list[dict[str, Any]]:
-    found = services.health_instances(client, name)
-    if not found:
+    found, unreadable = catalog.instances(client, name)
+    if not found and not unreadable:
         raise Missing(_("The catalog has no service %(name)s, or the token may not see it.", name=name))
-    return sorted((_instance(entry) for entry in found), key=lambda row: str(row["id"]))
+    return [*sorted(map(_instance, found), key=lambda row: str(row["id"])), *[_UNREADABLE] * unreadable]
 
 
-def _instance(entry: dict[str, Any]) -> dict[str, Any]:
-    service, meta = entry["Service"], entry["Service"].get("Meta") or {}
+def _instance(found: catalog.CatalogInstance) -> dict[str, Any]:
+    meta = found.service.meta or {}
     return {
-        "id": service["ID"],
-        "address": service["Address"] or entry["Node"]["Address"],  # Consul's own rule for a service without an address
-        "port": service["Port"],
-        "health": _health(entry["Checks"]),
-        "tags": service.get("Tags") or [],
+        "id": found.service.id,
+        "address": found.address,
+        "port": found.service.port,
+        "health": _health(found),
+        "tags": found.service.tags or [],
         "versions": {name: meta[name] for name in _VERSIONS if name in meta},
     }
 
 
-def _health(checks: list[dict[str, Any]]) -> str:
+def _health(found: catalog.CatalogInstance) -> str:
     """The worst status of the checks; maintenance has a name of its own."""
-    if any(services.MAINTENANCE in check["CheckID"] or check["CheckID"] == "_node_maintenance" for check in checks):
+    ids = [check.id for check in found.checks or []]
+    if any(services.MAINTENANCE in check_id or check_id == "_node_maintenance" for check_id in ids):
         return "maintenance"
-    return services.worst_status(checks)
+    return found.health
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         if options["fleet"]:
-            rows, shown = fleet.report()
+            rows, shown, notes = fleet.report()
+            for note in notes:
+                self.stderr.write(note)
         else:
             rows = [asdict(row) for row in effective.rows(settings.CONFIGURATION, _state())]
             shown = table(rows, ["setting", "value", "origin", "feeds"])

@@ -1,0 +1,59 @@
+"""The instances of a service with their health, as the catalog has them. Any program may register anything there."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ..messages import CutLine, Message
+from .client import Client
+from .services import CRITICAL, PASSING, WARNING, health_instances
+
+
+class Check(BaseModel):
+    id: CutLine = Field("", alias="CheckID")
+    status: CutLine = Field("", alias="Status")
+
+
+class _Node(BaseModel):
+    address: CutLine = Field("", alias="Address")
+
+
+class _Service(BaseModel):
+    id: Annotated[CutLine, Field(min_length=1)] = Field(alias="ID")
+    address: CutLine = Field("", alias="Address")
+    port: int = Field(0, alias="Port", ge=0, le=65535)
+    tags: list[CutLine] | None = Field(None, alias="Tags")
+    meta: dict[CutLine, CutLine] | None = Field(None, alias="Meta")
+
+
+class CatalogInstance(BaseModel):
+    """One instance, with its own and its node's checks. Its texts lose control characters and are cut when long."""
+
+    node: _Node | None = Field(None, alias="Node")
+    service: _Service = Field(alias="Service")
+    checks: list[Check] | None = Field(None, alias="Checks")
+
+    @property
+    def address(self) -> str:
+        """By Consul's own rule for a service without one, the node's."""
+        return self.service.address or (self.node.address if self.node else "")
+
+    @property
+    def health(self) -> Message:
+        """The worst status of the checks: it decides on traffic, as for DNS."""
+        statuses = {check.status for check in self.checks or []}
+        return next((status for status in (CRITICAL, WARNING) if status in statuses), PASSING)
+
+
+def instances(client: Client, name: str) -> tuple[list[CatalogInstance], int]:
+    """The instances of the service, and how many entries cannot be read. Raises `ConsulError`."""
+    entries = health_instances(client, name)
+    found = [instance for entry in entries if (instance := _parsed(entry))]
+    return found, len(entries) - len(found)
+
+
+def _parsed(entry: Any) -> CatalogInstance | None:
+    try:
+        return CatalogInstance.model_validate(entry, strict=True)
+    except ValidationError:
+        return None

@@ -1,0 +1,55 @@
+"""Reading many keys, bounded in count, size and time: who may write them decides how many and how long they are."""
+
+import time
+from collections.abc import Sequence
+
+from ..messages import _
+from . import kv
+from .client import Client
+from .errors import Garbled, TooLong
+from .kv import Entry
+
+_MOST_IN_ONE_ANSWER = 5_000  # keys whose values are asked for together: a few megabytes, and some 0.1 s
+
+
+def names(client: Client, prefix: str) -> list[str]:
+    """The keys that start with `prefix` and that the token may read, without it; sorted.
+
+    Raises `ConsulError`: `TooLong` where they are more than one answer may hold, about 200,000.
+    """
+    try:
+        _index, found = client.kv.get(prefix, keys=True)
+    except TooLong as error:
+        below = {"prefix": prefix}
+        text = _("Below `%(prefix)s` are more keys than can be read. Delete those that are not the site's.", **below)
+        raise TooLong(text) from error
+    keys = [] if found is None else found
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise Garbled.sent(client.address.url, _("no list of keys"))
+    return sorted(key.removeprefix(prefix) for key in keys)
+
+
+def entries(client: Client, prefix: str, chosen: Sequence[str], total: int, seconds: float) -> dict[str, Entry | None]:
+    """The entries of the `chosen` names below `prefix`, where `total` keys are; None for one that has gone since.
+
+    In one request; where the answer would be too long, one by one: those not read within `seconds` are not in the
+    result. Raises `ConsulError`.
+    """
+    if 1 < total <= _MOST_IN_ONE_ANSWER:
+        try:
+            there = {entry.key.removeprefix(prefix): entry for entry in kv.tree(client, prefix)}
+            return {name: there.get(name) for name in chosen}
+        except TooLong:
+            pass
+    return one_by_one(client, prefix, chosen, seconds)
+
+
+def one_by_one(client: Client, prefix: str, chosen: Sequence[str], seconds: float) -> dict[str, Entry | None]:
+    """As `entries`, with a request for each."""
+    found: dict[str, Entry | None] = {}
+    deadline = time.monotonic() + seconds
+    for name in chosen:
+        if time.monotonic() > deadline:
+            break
+        _index, found[name] = kv.query(client, prefix + name)
+    return found
