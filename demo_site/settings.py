@@ -1,5 +1,6 @@
 """Django's settings. What differs between installations comes from Consul or the environment."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
@@ -48,6 +49,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "demo_site.serving.middleware.LeanPathsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "axes",
     "demo_site.serving.middleware.StaticFilesMiddleware",
     "demo_site.serving.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -64,8 +66,23 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
+    "axes.middleware.AxesMiddleware",
             "context_processors": [
                 "django.template.context_processors.request",
+# django-axes counts the failed logins in the database: after five of one user from one address 429, for 15 minutes.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or whoever goes on trying keeps the user out for good
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # it would keep every login for ever
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False  # serving/logins.py writes the lines of the log
+AXES_CLIENT_IP_CALLABLE = "demo_site.serving.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "demo_site.serving.logins.refuse"
+PASSWORD_HASHERS = ["demo_site.serving.hashing.PasswordHasher"]
+
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
@@ -117,3 +134,5 @@ LOGGING = {
         "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
     },
 }
+        "django": {"handlers": ["debug"], "level": "INFO"},  # in place of Django's own handler, with another formatter
+        "axes": {"handlers": ["stderr"], "level": "ERROR"},

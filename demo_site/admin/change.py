@@ -29,6 +29,7 @@ from ..document.fields import given
 from ..document.model import Document
 from ..messages import Message, MessageError, _, translated
 from ..models import EffectiveConfiguration
+from ..serving.client_address import client_address
 from .forms import CommentForm
 
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
@@ -110,7 +111,7 @@ class ChangePage:
     def save(self, form: CommentForm, raw: bytes, change: history.Save) -> HttpResponse:
         """Save it, unless somebody else was faster: then the page starts from what is stored now."""
         try:
-            index = commit(self.live, raw, change, self.request.user)
+            index = commit(self.live, raw, change, self.request.user, client_address(self.request))
         except repository.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
         except Denied as error:
@@ -130,7 +131,7 @@ class ChangePage:
         return HttpResponseRedirect(reverse(name))
 
 
-def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
+def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str | None) -> int:
     """Save it and log it; returns the new ModifyIndex. Raises `Unlogged`, or as `repository.save`.
 
     The log entry comes first, so nothing is saved without one, and is committed before Consul is asked: other requests
@@ -138,7 +139,8 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
     Consul has; it goes if nothing was saved, or if another request had made this save.
     """
     key, keep = live.start.key, live.start.environment["DEMO_CONFIG_HISTORY"]
-    logged = _log(key, change, user)
+    message = f"{_message(change)}\nfrom {address or 'this machine'}"
+    logged = _log(key, message, user)
     try:
         with live.start.open_client(TIMEOUTS) as client:
             saved = repository.save(client, key, raw, change, keep)
@@ -148,8 +150,10 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
     if saved.earlier:
         _try(logged.delete)
     else:
-        logged.change_message = _message(change)
+        logged.change_message = message
         _try(logged.save)
+        place, author = address or "this machine", Message.of(change.user)
+        logger.info("%s from %s saved %s, ModifyIndex %s (%s)", author, place, key, saved.index, change.kind)
     return saved.index
 
 
@@ -161,7 +165,7 @@ def _try(write: Callable[[], object]) -> None:
         logger.warning("A log entry goes on saying that Consul did not confirm a change: %s", error)
 
 
-def _log(key: str, change: history.Save, user: Any) -> LogEntry:
+def _log(key: str, message: str, user: Any) -> LogEntry:
     try:
         entry = LogEntry(
             user_id=user.pk,
@@ -169,7 +173,7 @@ def _log(key: str, change: history.Save, user: Any) -> LogEntry:
             object_id=key,
             object_repr=key,
             action_flag=CHANGE,
-            change_message=f"(Consul did not confirm this) {_message(change)}",
+            change_message=f"(Consul did not confirm this) {message}",
         )
         entry.save()
     except db.Error as error:
