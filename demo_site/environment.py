@@ -110,6 +110,7 @@ TABLE = (
     Variable("SERVICE_DRAIN_SECONDS", "5", _SERVICE, _number(float, 0, 3600)),
     Variable("CONSUL_REGISTER", "false", _SERVICE, _boolean),
     Variable("DJANGO_SECRET_KEY", "", "SECRET_KEY", secret=True),
+    Variable("DJANGO_SECRET_KEY_FALLBACKS", "", "SECRET_KEY_FALLBACKS", _words, secret=True),
     Variable("DJANGO_DEBUG", "false", "DEBUG", _boolean),
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
     Variable("DJANGO_CSRF_TRUSTED_ORIGINS", "", "CSRF_TRUSTED_ORIGINS", _words),

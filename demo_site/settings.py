@@ -27,6 +27,7 @@ else:
 
 ENVIRONMENT = CONFIGURATION.start.environment
 SECRET_KEY = ENVIRONMENT["DJANGO_SECRET_KEY"] or startup.secret_key_in(LOCAL_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = ENVIRONMENT["DJANGO_SECRET_KEY_FALLBACKS"]
 DEBUG = ENVIRONMENT["DJANGO_DEBUG"]
 ALLOWED_HOSTS = ENVIRONMENT["DJANGO_ALLOWED_HOSTS"]
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT["DJANGO_CSRF_TRUSTED_ORIGINS"]
@@ -55,6 +56,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "demo_site.serving.error_reports.MaskedErrorsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -114,14 +116,18 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
-        "request": {"()": "django.utils.log.ServerFormatter", "format": "[{server_time}] {message}", "style": "{"},
+        "line": {"()": logs.Formatter, "fmt": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
+        "request": {"()": logs.Formatter, "fmt": "[{asctime}] {message}", "style": "{"},
+DEFAULT_EXCEPTION_REPORTER = "demo_site.serving.error_reports.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "demo_site.serving.error_reports.ReporterFilter"
+
     },
     "filters": {
         # A crash has a traceback. A 503 that a view returns has none, and would fill the log in an outage.
         "crash": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: any(record.exc_info or ())},
         "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_logged},
-        "production": {"()": "django.utils.log.RequireDebugFalse"},  # with DEBUG, Django prints the traceback itself
+        "production": {"()": "django.utils.log.RequireDebugFalse"},
+        "debug": {"()": "django.utils.log.RequireDebugTrue"},
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
@@ -132,6 +138,7 @@ LOGGING = {
     | {
         "django.request": {"handlers": ["crashes"], "level": "ERROR"},
         "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
+        "debug": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["debug"]},
     },
 }
         "django": {"handlers": ["debug"], "level": "INFO"},  # in place of Django's own handler, with another formatter
