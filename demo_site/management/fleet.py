@@ -10,6 +10,7 @@ from ..consul_agent.client import Timeouts
 from ..consul_agent.errors import ConsulError
 from ..fleet.instances import Instance, overview
 from ..fleet.worker import prefix
+from ..messages import Message
 from .errors import command_error
 from .table import table
 
@@ -56,4 +57,4 @@ def _sentence(instance: Instance) -> str:
     """Such as "NAME-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
     absent = "NOT REGISTERED, but it should be" if instance.lost else "not registered"
-    return f"{instance.name}: {instance.count} workers{missing}, {instance.health or absent}"
+    return Message.of(f"{instance.name}: {instance.count} workers{missing}, {instance.health or absent}")
