@@ -1,5 +1,6 @@
 """Django's settings. What differs between installations comes from Consul or the environment."""
 
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,7 +33,14 @@ DEBUG = ENVIRONMENT["DJANGO_DEBUG"]
 ALLOWED_HOSTS = ENVIRONMENT["DJANGO_ALLOWED_HOSTS"]
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT["DJANGO_CSRF_TRUSTED_ORIGINS"]
 SECURE_PROXY_SSL_HEADER = ENVIRONMENT["DJANGO_SECURE_PROXY_SSL_HEADER"]
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
+SECURE_HSTS_SECONDS = ENVIRONMENT["DJANGO_SECURE_HSTS_SECONDS"] if SECURE_SSL_REDIRECT else 0
+CSRF_COOKIE_HTTPONLY = True
+# HSTS for subdomains and for preloading: the owner of the domain decides on both, for all that runs there.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+if not ENVIRONMENT["DATABASE_URL"]:
+    with contextlib.suppress(OSError):  # a site that nobody logs in to needs no database
+        startup.private_file(LOCAL_DIR / "db.sqlite3")
 DATABASES = {"default": dj_database_url.parse(ENVIRONMENT["DATABASE_URL"] or f"sqlite:///{LOCAL_DIR / 'db.sqlite3'}")}
 
 INSTALLED_APPS = [
@@ -106,6 +114,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 STATIC_URL = "/static/"
 STATIC_ROOT = LOCAL_DIR / "static"
 WHITENOISE_USE_FINDERS = True  # serves the admin's files from where they are installed, without collectstatic
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of collectstatic, too
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
