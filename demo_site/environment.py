@@ -26,7 +26,7 @@ def _words(text: str) -> list[str]:
 
 
 def _number(kind: type[int] | type[float], least: int, most: int) -> Callable[[str], float | None]:
-    pattern = r"[0-9]{1,5}" if kind is int else r"[0-9]{1,5}(\.[0-9]{1,3})?"
+    pattern = r"[0-9]{1,8}" if kind is int else r"[0-9]{1,5}(\.[0-9]{1,3})?"
 
     def parse(text: str) -> float | None:
         if text and not (re.fullmatch(pattern, text) and least <= kind(text) <= most):
@@ -115,9 +115,9 @@ TABLE = (
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
     Variable("DJANGO_CSRF_TRUSTED_ORIGINS", "", "CSRF_TRUSTED_ORIGINS", _words),
     Variable("DJANGO_SECURE_PROXY_SSL_HEADER", "", "SECURE_PROXY_SSL_HEADER", _header),
-    Variable("DATABASE_URL", "", 'DATABASES["default"]', _database_url),
     Variable("DJANGO_SECURE_HSTS_SECONDS", "3600", "SECURE_HSTS_SECONDS", _number(int, 0, 99_999_999)),
     Variable("FORWARDED_ALLOW_IPS", "127.0.0.1,::1", _("client addresses"), _networks),
+    Variable("DATABASE_URL", "", 'DATABASES["default"]', _database_url),
 )
 
 

@@ -32,6 +32,7 @@ SECRET_KEY_FALLBACKS = ENVIRONMENT["DJANGO_SECRET_KEY_FALLBACKS"]
 DEBUG = ENVIRONMENT["DJANGO_DEBUG"]
 ALLOWED_HOSTS = ENVIRONMENT["DJANGO_ALLOWED_HOSTS"]
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT["DJANGO_CSRF_TRUSTED_ORIGINS"]
+# Behind a proxy that ends TLS the admin's pages are for TLS only. Health checks are not redirected (serving/lean.py).
 SECURE_PROXY_SSL_HEADER = ENVIRONMENT["DJANGO_SECURE_PROXY_SSL_HEADER"]
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
 SECURE_HSTS_SECONDS = ENVIRONMENT["DJANGO_SECURE_HSTS_SECONDS"] if SECURE_SSL_REDIRECT else 0
@@ -52,33 +53,26 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
 ]
 
 # For the admin's pages and static files only: the first one answers the paths that need none of the others.
 MIDDLEWARE = [
     "demo_site.serving.middleware.LeanPathsMiddleware",
+    "demo_site.serving.error_reports.MaskedErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "axes",
     "demo_site.serving.middleware.StaticFilesMiddleware",
     "demo_site.serving.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "demo_site.serving.error_reports.MaskedErrorsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-    "axes.middleware.AxesMiddleware",
-            "context_processors": [
-                "django.template.context_processors.request",
 # django-axes counts the failed logins in the database: after five of one user from one address 429, for 15 minutes.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -93,6 +87,13 @@ AXES_CLIENT_IP_CALLABLE = "demo_site.serving.client_address.client_address"
 AXES_LOCKOUT_CALLABLE = "demo_site.serving.logins.refuse"
 PASSWORD_HASHERS = ["demo_site.serving.hashing.PasswordHasher"]
 
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
@@ -113,13 +114,16 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 
 STATIC_URL = "/static/"
 STATIC_ROOT = LOCAL_DIR / "static"
-WHITENOISE_USE_FINDERS = True  # serves the admin's files from where they are installed, without collectstatic
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of collectstatic, too
+WHITENOISE_USE_FINDERS = True  # serves the admin's files from where they are installed, without collectstatic
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
+
+DEFAULT_EXCEPTION_REPORTER = "demo_site.serving.error_reports.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "demo_site.serving.error_reports.ReporterFilter"
 
 LOGGING = {
     "version": 1,
@@ -127,9 +131,6 @@ LOGGING = {
     "formatters": {
         "line": {"()": logs.Formatter, "fmt": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
         "request": {"()": logs.Formatter, "fmt": "[{asctime}] {message}", "style": "{"},
-DEFAULT_EXCEPTION_REPORTER = "demo_site.serving.error_reports.Reporter"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "demo_site.serving.error_reports.ReporterFilter"
-
     },
     "filters": {
         # A crash has a traceback. A 503 that a view returns has none, and would fill the log in an outage.
@@ -141,14 +142,14 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "demo_site.serving.error_reports.ReporterFil
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
         "requests": {"class": "logging.StreamHandler", "formatter": "request", "filters": ["health_checks"]},
+        "debug": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["debug"]},
         "crashes": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["crash", "production"]},
     },
     "loggers": {name: {"handlers": ["stderr"], "level": "INFO"} for name in ("demo_site", "counter")}
     | {
-        "django.request": {"handlers": ["crashes"], "level": "ERROR"},
-        "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
-        "debug": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["debug"]},
-    },
-}
         "django": {"handlers": ["debug"], "level": "INFO"},  # in place of Django's own handler, with another formatter
         "axes": {"handlers": ["stderr"], "level": "ERROR"},
+        "django.request": {"handlers": ["crashes"], "level": "ERROR"},
+        "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
+    },
+}

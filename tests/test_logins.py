@@ -133,6 +133,21 @@ def test_address_that_an_untrusted_peer_gives_is_ignored(environment, session_co
         assert 'Login of "viewer" from 127.0.0.1 failed' in site.log()
 
 
+@pytest.mark.slow
+def test_sessions_outlive_a_rotation_of_the_secret_key(session_consul, session_redis):
+    with start_admin(session_consul, session_redis, "rotation-config") as site:
+        site.gunicorn()
+        kept, forgotten = site.session("staff"), site.session("staff")
+        old, new = site.environment["DJANGO_SECRET_KEY"], GUARD.new("the next DJANGO_SECRET_KEY")
+        fallbacks_of_old = f"{GUARD.new('an older key')}, {old}"
+        for fallbacks, session, status in ((fallbacks_of_old, kept, 200), ("", kept, 200), ("", forgotten, 302)):
+            site.stop()
+            site.environment |= {"DJANGO_SECRET_KEY": new, "DJANGO_SECRET_KEY_FALLBACKS": fallbacks}
+            site.gunicorn()
+            answer = site.request("GET", "/admin/", session=session)
+            assert answer.status_code == status, "a session that was used meanwhile has the new key's signature"
+
+
 def address(peer, forwarded, allowed="127.0.0.1,::1"):
     """What `client_address` says of a request from `peer` with this X-Forwarded-For."""
     meta = {"REMOTE_ADDR": peer} | ({"HTTP_X_FORWARDED_FOR": forwarded} if forwarded is not None else {})
