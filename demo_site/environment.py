@@ -1,5 +1,6 @@
 """The environment variables of the site: one table, and their values with where each came from."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ def _words(text: str) -> list[str]:
 
 
 def _number(kind: type[int] | type[float], least: int, most: int) -> Callable[[str], float | None]:
-    pattern = r"[0-9]{1,5}" if kind is int else r"[0-9]{1,5}(\.[0-9]{1,3})?"
+    pattern = r"[0-9]{1,8}" if kind is int else r"[0-9]{1,5}(\.[0-9]{1,3})?"
 
     def parse(text: str) -> float | None:
         if text and not (re.fullmatch(pattern, text) and least <= kind(text) <= most):
@@ -65,6 +66,14 @@ def _header(text: str) -> tuple[str, str] | None:
     return name.strip(), value.strip()
 
 
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None:
+    """None for "*", every address."""
+    try:
+        return None if text.strip() == "*" else tuple(ipaddress.ip_network(word) for word in _words(text))
+    except ValueError:
+        raise ValueError("must be addresses or networks, 10.0.0.5,10.1.0.0/16, or *") from None
+
+
 @dataclass(frozen=True)
 class Variable:
     """One row of the table. `parse` converts the text to the value, or raises ValueError with what it must be."""
@@ -101,10 +110,13 @@ TABLE = (
     Variable("SERVICE_DRAIN_SECONDS", "5", _SERVICE, _number(float, 0, 3600)),
     Variable("CONSUL_REGISTER", "false", _SERVICE, _boolean),
     Variable("DJANGO_SECRET_KEY", "", "SECRET_KEY", secret=True),
+    Variable("DJANGO_SECRET_KEY_FALLBACKS", "", "SECRET_KEY_FALLBACKS", _words, secret=True),
     Variable("DJANGO_DEBUG", "false", "DEBUG", _boolean),
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
     Variable("DJANGO_CSRF_TRUSTED_ORIGINS", "", "CSRF_TRUSTED_ORIGINS", _words),
     Variable("DJANGO_SECURE_PROXY_SSL_HEADER", "", "SECURE_PROXY_SSL_HEADER", _header),
+    Variable("DJANGO_SECURE_HSTS_SECONDS", "3600", "SECURE_HSTS_SECONDS", _number(int, 0, 99_999_999)),
+    Variable("FORWARDED_ALLOW_IPS", "127.0.0.1,::1", _("client addresses"), _networks),
     Variable("DATABASE_URL", "", 'DATABASES["default"]', _database_url),
 )
 

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, Field
 
 LONGEST_TEXT = 500  # characters of one parameter: another program may say anything
 _PACKAGE = Path(__file__).parent
+# Texts of our own by the names of their parameters: places in the document, moments, bounds, types of exceptions.
+_OWN = frozenset(("path", "time", "state", "type", "expected", "pattern"))
 _NAME = re.compile(r"%\(([a-z_0-9]+)\)s")
 
 
@@ -52,6 +54,10 @@ class Message(str):
             for name, value in self.parameters.items()
         }
         return Message(self.template, **parameters)
+
+    def outline(self) -> "Message":
+        """The same sentence for strangers: an ellipsis for each text in it that is not the site's own."""
+        return Message(self.template, **{name: _outlined(name, value) for name, value in self.parameters.items()})
 
     def as_json(self) -> dict[str, Any]:
         parameters = {n: v.as_json() if isinstance(v, Message) else v for n, v in self.parameters.items()}
@@ -109,6 +115,20 @@ def unforeseen(error: Exception) -> Message:
 def trace(error: Exception) -> str:
     """Where an exception was raised, for a log. Without its text as well."""
     return "".join(traceback.format_tb(error.__traceback__))
+
+
+def printable(text: str) -> str:
+    """Control characters, terminal escapes and writing directions as Python writes them; lines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def _outlined(name: str, value: Any) -> Any:
+    if isinstance(value, Message):
+        return value.outline()
+    is_own = not isinstance(value, str) or (name in _OWN and "/" not in value)  # a path of a file is not
+    return value if is_own else "…"
 
 
 def _plain(value: Any) -> Any:

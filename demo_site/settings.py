@@ -1,5 +1,7 @@
 """Django's settings. What differs between installations comes from Consul or the environment."""
 
+import contextlib
+from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
@@ -26,11 +28,20 @@ else:
 
 ENVIRONMENT = CONFIGURATION.start.environment
 SECRET_KEY = ENVIRONMENT["DJANGO_SECRET_KEY"] or startup.secret_key_in(LOCAL_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = ENVIRONMENT["DJANGO_SECRET_KEY_FALLBACKS"]
 DEBUG = ENVIRONMENT["DJANGO_DEBUG"]
 ALLOWED_HOSTS = ENVIRONMENT["DJANGO_ALLOWED_HOSTS"]
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT["DJANGO_CSRF_TRUSTED_ORIGINS"]
+# Behind a proxy that ends TLS the admin's pages are for TLS only. Health checks are not redirected (serving/lean.py).
 SECURE_PROXY_SSL_HEADER = ENVIRONMENT["DJANGO_SECURE_PROXY_SSL_HEADER"]
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
+SECURE_HSTS_SECONDS = ENVIRONMENT["DJANGO_SECURE_HSTS_SECONDS"] if SECURE_SSL_REDIRECT else 0
+CSRF_COOKIE_HTTPONLY = True
+# HSTS for subdomains and for preloading: the owner of the domain decides on both, for all that runs there.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+if not ENVIRONMENT["DATABASE_URL"]:
+    with contextlib.suppress(OSError):  # a site that nobody logs in to needs no database
+        startup.private_file(LOCAL_DIR / "db.sqlite3")
 DATABASES = {"default": dj_database_url.parse(ENVIRONMENT["DATABASE_URL"] or f"sqlite:///{LOCAL_DIR / 'db.sqlite3'}")}
 
 INSTALLED_APPS = [
@@ -42,11 +53,13 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
 ]
 
 # For the admin's pages and static files only: the first one answers the paths that need none of the others.
 MIDDLEWARE = [
     "demo_site.serving.middleware.LeanPathsMiddleware",
+    "demo_site.serving.error_reports.MaskedErrorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "demo_site.serving.middleware.StaticFilesMiddleware",
     "demo_site.serving.middleware.ContentSecurityPolicyMiddleware",
@@ -57,7 +70,22 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
+
+# django-axes counts the failed logins in the database: after five of one user from one address 429, for 15 minutes.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or whoever goes on trying keeps the user out for good
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # it would keep every login for ever
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False  # serving/logins.py writes the lines of the log
+AXES_CLIENT_IP_CALLABLE = "demo_site.serving.client_address.client_address"
+AXES_LOCKOUT_CALLABLE = "demo_site.serving.logins.refuse"
+PASSWORD_HASHERS = ["demo_site.serving.hashing.PasswordHasher"]
 
 TEMPLATES = [
     {
@@ -86,6 +114,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 
 STATIC_URL = "/static/"
 STATIC_ROOT = LOCAL_DIR / "static"
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # of collectstatic, too
 WHITENOISE_USE_FINDERS = True  # serves the admin's files from where they are installed, without collectstatic
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -93,26 +122,33 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 
+DEFAULT_EXCEPTION_REPORTER = "demo_site.serving.error_reports.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "demo_site.serving.error_reports.ReporterFilter"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
-        "request": {"()": "django.utils.log.ServerFormatter", "format": "[{server_time}] {message}", "style": "{"},
+        "line": {"()": logs.Formatter, "fmt": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
+        "request": {"()": logs.Formatter, "fmt": "[{asctime}] {message}", "style": "{"},
     },
     "filters": {
         # A crash has a traceback. A 503 that a view returns has none, and would fill the log in an outage.
         "crash": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: any(record.exc_info or ())},
         "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_logged},
-        "production": {"()": "django.utils.log.RequireDebugFalse"},  # with DEBUG, Django prints the traceback itself
+        "production": {"()": "django.utils.log.RequireDebugFalse"},
+        "debug": {"()": "django.utils.log.RequireDebugTrue"},
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
         "requests": {"class": "logging.StreamHandler", "formatter": "request", "filters": ["health_checks"]},
+        "debug": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["debug"]},
         "crashes": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["crash", "production"]},
     },
     "loggers": {name: {"handlers": ["stderr"], "level": "INFO"} for name in ("demo_site", "counter")}
     | {
+        "django": {"handlers": ["debug"], "level": "INFO"},  # in place of Django's own handler, with another formatter
+        "axes": {"handlers": ["stderr"], "level": "ERROR"},
         "django.request": {"handlers": ["crashes"], "level": "ERROR"},
         "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
     },

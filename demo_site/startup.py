@@ -62,6 +62,18 @@ def ending_gunicorn() -> Iterator[None]:
         sys.exit(_APP_LOAD_ERROR)
 
 
+def private_file(path: Path) -> Path:
+    """The path of a file of this user's alone, in a folder of this user's alone; wrong modes are corrected.
+
+    A file that is missing is made, empty. Raises `OSError`.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path
+
+
 def secret_key_in(path: Path) -> str:
     """The SECRET_KEY for a site without DJANGO_SECRET_KEY: generated once, with mode 0600. Processes may race for it.
 
@@ -70,8 +82,7 @@ def secret_key_in(path: Path) -> str:
     try:
         if not path.exists():
             _make_secret_key(path)
-        path.chmod(0o600)
-        return path.read_text().strip()
+        return private_file(path).read_text().strip()
     except OSError as error:
         where = {"path": path, "reason": error.strerror}
         message = _("No secret key can be stored in %(path)s (%(reason)s). Set DJANGO_SECRET_KEY.", **where)

@@ -88,3 +88,15 @@ def test_token_that_may_not_see_it(new_site):
         done = site.command("consul_services", identity.NAME)
     assert done.status in (66, 77), "Consul filters what a token may not see, or says so"
     assert "Traceback" not in done.stderr
+
+
+def test_what_others_registered_is_text_for_the_terminal_and_nothing_to_obey(consul, operator):
+    """Tags, addresses and versions are whatever another program says."""
+    evil = "\x1b[2J\x9b31m\u202egnp.exe\x07"
+    consul.register("evil", Tags=[evil], Address=f"host{evil}", Meta={"version": evil})
+    for arguments in ((), ("evil",), ("--format", "json"), ("evil", "--format", "json")):
+        shown = operator.command("consul_services", *arguments).stdout
+        assert "gnp.exe" in shown
+        assert all(c.isprintable() or c == "\n" for c in shown), arguments
+    (row,) = json.loads(operator.command("consul_services", "evil", "--format", "json").stdout)
+    assert row["tags"] == [evil], "for a program it is what was registered"

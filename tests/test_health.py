@@ -3,11 +3,14 @@
 import time
 
 import pytest
+from redis import exceptions
 
 from counter.breaker import Breaker
+from demo_site.monitoring import health
 from tests.support.documents import document
 from tests.support.membership import check_statuses, seconds_until_passing
 from tests.support.outage import pause_under_load
+from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
 
@@ -61,6 +64,39 @@ def test_readyz_gives_the_reason_and_livez_stays(site, own_redis):
     assert site.get("/livez").status_code == 200
     own_redis.start()
     assert site.get("/readyz").status_code == 200, "it asks each time"
+
+
+def test_strangers_see_states_and_our_own_words_and_the_log_has_the_rest(site, own_redis, consul, config_key, redis):
+    """An address, a URL and what Redis or Consul said are for the admin and the log."""
+    own_redis.kill()
+    changed = document(redis)
+    changed["redis_config"]["redis_password"] = GUARD.new("another password")
+    consul.put(config_key, changed)
+    wait_until(lambda: site.ready()["config"]["state"] == "rejected", message="the document to be rejected")
+    answer = site.get("/readyz")
+    ready = answer.json()
+    assert ready["redis"] == {"ok": False, "error": "it refused the connection"}
+    (fault,) = ready["config"]["rejected"]["faults"]
+    assert fault == "redis_config.redis_password: the Redis at … refuses it (…)"
+    assert ready["config"]["reason"].endswith(fault)
+    for text in ("127.0.0.1", str(own_redis.port), str(redis.port), "WRONGPASS", "invalid", "Errno", "Error"):
+        assert text not in answer.text + site.get("/metrics").text, text
+    wait_until(lambda: f"the Redis at 127.0.0.1:{redis.port} refuses it (invalid" in site.log(), message="the log")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (exceptions.ReadOnlyError("READONLY at 10.0.0.1"), "it is a read-only replica"),
+        (exceptions.AuthenticationError("WRONGPASS"), "it refuses the password"),
+        (exceptions.TimeoutError("Timeout reading from 10.0.0.1:6379"), "no answer in time"),
+        (exceptions.ResponseError("-SECRET"), "it answers with an error"),
+        (exceptions.ConnectionError("Connection closed by server."), "the connection failed"),
+        (exceptions.RedisError("SECRET"), "it cannot be used"),
+    ],
+)
+def test_readyz_has_words_of_its_own_for_each_kind_of_error(error, words):
+    assert health._in_own_words(error) == words
 
 
 def test_breaker_opens_for_the_redis_that_failed_only(site, own_redis, redis, consul, config_key):

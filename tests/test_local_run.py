@@ -26,6 +26,8 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import wait_until
 from tests.test_registration import look_up
 
+import private
+
 pytestmark = pytest.mark.slow
 PASSWORD = "aaaa1111"  # of the published document
 KEY = f"/v1/kv/{identity.KEY}"
@@ -135,6 +137,32 @@ def test_no_secret_is_in_the_process_list_or_readable_by_others(running):
         assert password not in line
     assert stat.S_IMODE(running.local.stat().st_mode) == 0o700
     assert stat.S_IMODE((running.local / "admin-password").stat().st_mode) == 0o600
+    assert open_to_others(running.local) == []
+
+
+def open_to_others(local):
+    """What is in the folder and not for its owner alone: the programs in the cache are links of the tests' own."""
+    paths = (path for path in local.rglob("*") if not path.is_symlink())
+    return [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022], ids=["000", "022"])
+def test_what_is_in_its_folder_is_for_its_user_only_whatever_the_umask_and_who_made_it(tmp_path, mask):
+    local = tmp_path / ".local"
+    before = os.umask(mask)
+    try:
+        (local / "consul").mkdir(parents=True)
+        program = local / "consul" / "program"
+        program.touch(0o777)
+        (local / "link").symlink_to(tmp_path)
+        private.keep_private(local)
+        (local / "log").mkdir()
+        (local / "log" / "later").touch()
+    finally:
+        os.umask(before)
+    assert open_to_others(tmp_path / ".local") == []
+    assert stat.S_IMODE(program.stat().st_mode) & 0o700 == program.stat().st_mode & 0o777
+    assert stat.S_IMODE(local.stat().st_mode) == 0o700
 
 
 def test_what_it_starts_listens_on_loopback_only(running):

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -77,6 +77,33 @@ def release_server(body, status=200):
             thread.join()
 
 
+@contextmanager
+def dripping_server():
+    """Sends a byte of a long body ten times a second, to everybody."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while not ended.wait(0.1):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *arguments):
+            pass
+
+    ended = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/consul"
+        finally:
+            ended.set()
+            server.shutdown()
+            thread.join()
+
+
 def pinned(base_url, body):
     """The release with the hash of this body for whatever platform the test runs on."""
     return release.Release("consul", "9.9.9", base_url, {release.this_platform(): hashlib.sha256(body).hexdigest()})
@@ -112,10 +139,44 @@ class TestConsul:
         on_path = program(bare / "consul")
         assert find_consul(cache) == on_path
 
-    def test_what_was_fetched_before_is_used_at_once(self, bare, cache):
-        for name in ("consul-debian", "consul-9.9.9"):
-            kept = program(cache / name)
+    def test_package_that_was_unpacked_before_is_used_at_once(self, bare, cache):
+        kept = program(cache / "consul-debian")
+        for _ in range(2):
             assert find_consul(cache, official=unreachable()) == kept
+
+    def test_package_that_has_changed_since_is_not_used(self, bare, cache):
+        kept = program(cache / "consul-debian")
+        find_consul(cache, official=unreachable())
+        program(kept, b"#!/bin/sh\necho another\n")
+        with pytest.raises(ServerNotFound):
+            find_consul(cache, official=unreachable())
+
+    def test_release_that_was_fetched_before_is_hashed_again_and_unpacked_anew(self, bare, cache):
+        body = zipped()
+        with release_server(body) as (base_url, asked):
+            found = find_consul(cache, official=pinned(base_url, body))
+            program(found, b"#!/bin/sh\necho another\n")
+            assert find_consul(cache, official=pinned(base_url, body)).read_bytes() == PROGRAM
+            assert len(asked) == 1
+            release.archive_of(found).write_bytes(zipped("another"))
+            assert find_consul(cache, official=pinned(base_url, body)).read_bytes() == PROGRAM
+            assert len(asked) == 2
+
+    def test_download_that_drips_ends_at_its_deadline(self, bare, cache, monkeypatch):
+        monkeypatch.setattr(release, "DOWNLOAD_SECONDS", 1.0)
+        began = time.monotonic()
+        with dripping_server() as base_url, pytest.raises(ServerNotFound, match="not downloaded within 1 s"):
+            find_consul(cache, official=pinned(base_url, b""))
+        assert time.monotonic() - began < 10
+        assert not list(cache.iterdir())
+
+    def test_download_without_an_end_is_cut_off(self, bare, cache, monkeypatch):
+        monkeypatch.setattr(release, "MOST_BYTES", 1000)
+        with (
+            release_server(b"x" * 1001) as (base_url, _),
+            pytest.raises(ServerNotFound, match="longer than 1000 bytes"),
+        ):
+            find_consul(cache, official=pinned(base_url, b""))
 
     def test_the_official_release_is_fetched_checked_and_kept(self, bare, cache):
         body = zipped()
@@ -125,7 +186,7 @@ class TestConsul:
         assert found.read_bytes() == PROGRAM
         assert os.access(found, os.X_OK)
         assert asked == [f"/consul/9.9.9/consul_9.9.9_{release.this_platform()}.zip"]
-        assert list(cache.iterdir()) == [found]
+        assert sorted(cache.iterdir()) == [found, release.archive_of(found)]
 
     @pytest.mark.parametrize(
         ("body", "hashed", "status", "reason"),

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from demo_site.messages import LONGEST_TEXT, Message, _, joined, translated, unforeseen
+from demo_site.messages import LONGEST_TEXT, Message, _, joined, printable, translated, unforeseen
 
 GERMAN = {
     "Consul at %(place)s is away: %(reason)s.": "Consul ist weg, und zwar %(reason)s, bei %(place)s.",
@@ -107,3 +107,22 @@ def test_an_unexpected_exception_is_named_by_type_and_place_and_not_by_its_text(
     message = unforeseen(caught.value)
     assert message.startswith("an unexpected LookupError at test_messages.py:")
     assert "secret" not in message
+
+
+def test_outline_for_strangers_has_our_words_places_and_numbers_and_nothing_else():
+    problem = _("the Redis at %(place)s refuses it (%(reason)s)", place="10.0.0.1:6379", reason="WRONGPASS")
+    fault = _("%(path)s: %(problem)s", path="redis_config.redis_password", problem=problem)
+    whole = _("the document at index %(index)s was rejected: %(faults)s", index=7, faults=joined([fault, "text"]))
+    assert whole.outline() == (
+        "the document at index 7 was rejected: redis_config.redis_password: the Redis at … refuses it (…); …"
+    )
+    assert _("must be at least %(ge)s", ge=1).outline() == "must be at least 1"
+    assert Message.of("another program's words").outline() == "…"
+    assert _("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read", path="/etc/token").outline() == (
+        "CONSUL_HTTP_TOKEN_FILE … cannot be read"
+    )
+
+
+def test_printable_text_keeps_its_lines_and_shows_the_rest():
+    assert printable("a\tb\nc") == "a\tb\nc"
+    assert printable("\x1b[31m\u202e\x9b\r\u2028") == r"\x1b[31m\u202e\x9b\r\u2028"

@@ -174,12 +174,12 @@ def test_a_rollback_to_the_destination_in_force_takes_its_password_along(admin, 
 def test_every_probe_is_logged_with_who_where_and_outcome(admin, redis, editor):
     place = f"127.0.0.1:{redis.port}, database 0"
     editor.preview(show_message="looked at")
-    admin.wait_logged(f"keeper had {place} probed (edit): no fault")
+    admin.wait_logged(f"keeper at 127.0.0.1 had {place} probed (edit): no fault")
     secret = GUARD.new("password for the stranger")
     typed = {"redis_config__redis_password": secret, "redis_config__redis_password__kept": ""}
     elsewhere = {"redis_config__redis_port": "1", "comment": "nobody listens there"}
     editor.post(editor.form() | typed | elsewhere, step="preview")
-    admin.wait_logged("keeper had 127.0.0.1:1, database 0 probed (edit): redis_config.redis_host: ")
+    admin.wait_logged("keeper at 127.0.0.1 had 127.0.0.1:1, database 0 probed (edit): redis_config.redis_host: ")
 
 
 def test_nobody_may_ask_in_a_loop_whether_a_text_is_a_secret(admin):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -20,6 +21,7 @@ from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, changed, document, raw
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
+from tests.support.readme import README, section
 from tests.support.secrets import GUARD
 from tests.support.site import Site
 from tests.support.waiting import wait_until
@@ -252,6 +254,49 @@ def test_secret_key_is_made_once_and_kept_private(environment, new_site, tmp_pat
     assert len(keys[0]) >= 50
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert site.command("check", "--deploy").stderr.count("security.W009") == 0
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022], ids=["000", "022"])
+def test_what_the_site_makes_itself_is_for_its_user_only(environment, new_site, tmp_path, mask):
+    """With any umask; and modes that are wrong already are corrected."""
+    for part in ("demo_site", "counter"):
+        shutil.copytree(PROJECT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "manage.py", tmp_path)
+    site = new_site({**environment, "DJANGO_SECRET_KEY": "", "DATABASE_URL": ""}, project=tmp_path)
+    local = tmp_path / ".local"
+    before = os.umask(mask)
+    try:
+        for _ in range(2):
+            assert site.command("migrate").status == 0
+            assert site.command("collectstatic", "--noinput").status == 0
+            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (local, *local.rglob("*"))}
+            assert {local / "db.sqlite3", local / "secret_key", local / "static" / "admin"} <= set(modes)
+            assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+            assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+            for path in (local, local / "db.sqlite3", local / "secret_key"):
+                path.chmod(0o777)
+    finally:
+        os.umask(before)
+
+
+def test_production_environment_of_the_readme_passes_the_check_for_deployment(environment, new_site):
+    shown = re.findall(r"`(DJANGO_SECURE_[A-Z_]+)=(\S+)`", section(README, "In production"))
+    assert dict(shown).keys() == {"DJANGO_SECURE_PROXY_SSL_HEADER", "DJANGO_SECURE_HSTS_SECONDS"}
+    key = GUARD.new("a key", separator="-_") + GUARD.new("its other half")
+    site = new_site({**environment, **dict(shown), "DJANGO_SECRET_KEY": key})
+    checked = site.command("check", "--deploy", "--fail-level", "WARNING")
+    assert checked.status == 0, checked.stderr
+
+
+def test_behind_tls_the_admin_is_for_tls_only_and_health_checks_are_not_redirected(environment, new_site):
+    site = new_site({**environment, "DJANGO_SECURE_PROXY_SSL_HEADER": "HTTP_X_FORWARDED_PROTO,https"}).gunicorn()
+    for path in ("/", "/livez", "/readyz", "/metrics"):
+        assert site.get(path).status_code == 200
+    plain = site.get("/admin/login/")
+    assert (plain.status_code, plain.headers["Location"]) == (301, f"https://{site.address}/admin/login/")
+    secure = site.get("/admin/login/", headers={"X-Forwarded-Proto": "https"})
+    assert secure.headers["Strict-Transport-Security"] == "max-age=3600"
+    assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(secure.headers["Set-Cookie"].split("; "))
 
 
 # A running instance: a worker that is replaced starts on the value in force.

@@ -33,6 +33,7 @@ from ..document.model import Document
 from ..document.parsing import Fault
 from ..messages import Message, MessageError, _, joined, translated
 from ..models import EffectiveConfiguration
+from ..serving.client_address import client_address
 from .forms import CommentForm
 
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
@@ -109,8 +110,10 @@ class ChangePage:
         """Have the document's Redis tried, as this user asks for, and log it."""
         faults = [fault._replace(problem=masks.clean(fault.problem)) for fault in probing.faults(document)]
         outcome = joined((fault.message for fault in faults), most=_MOST_FAULTS) if faults else "no fault"
-        asked = {"user": self.request.user.get_username(), "kind": self.kind, "place": redis_cache.place(document)}
-        logger.info("%s", Message("%(user)s had %(place)s probed (%(kind)s): %(outcome)s", **asked, outcome=outcome))
+        asked = {"user": self.request.user.get_username(), "address": client_address(self.request)}
+        tried = {"kind": self.kind, "place": redis_cache.place(document), "outcome": outcome}
+        text = "%(user)s at %(address)s had %(place)s probed (%(kind)s): %(outcome)s"
+        logger.info("%s", Message(text, **asked, **tried))
         return faults
 
     def masker(self, base: changes.Base, typed: dict[str, Any] | None = None) -> Masker:
@@ -134,7 +137,7 @@ class ChangePage:
     def save(self, form: CommentForm, raw: bytes, change: history.Save) -> HttpResponse:
         """Save it, unless somebody else was faster: then the page starts from what is stored now."""
         try:
-            index = commit(self.live, raw, change, self.request.user)
+            index = commit(self.live, raw, change, self.request.user, client_address(self.request))
         except repository.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
         except Denied as error:
@@ -182,7 +185,7 @@ class _Allowance:
 _allowance = _Allowance()
 
 
-def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
+def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str | None) -> int:
     """Save it and log it; returns the new ModifyIndex. Raises `Unlogged`, or as `repository.save`.
 
     The log entry comes first, so nothing is saved without one, and is committed before Consul is asked: other requests
@@ -190,7 +193,8 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
     Consul has; it goes if nothing was saved, or if another request had made this save.
     """
     key, keep = live.start.key, live.start.environment["DEMO_CONFIG_HISTORY"]
-    logged = _log(key, change, user)
+    message = f"{_message(change)}\nfrom {address or 'this machine'}"
+    logged = _log(key, message, user)
     try:
         with live.start.open_client(TIMEOUTS) as client:
             saved = repository.save(client, key, raw, change, keep)
@@ -200,8 +204,10 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any) -> int:
     if saved.earlier:
         _try(logged.delete)
     else:
-        logged.change_message = _message(change)
+        logged.change_message = message
         _try(logged.save)
+        place, author = address or "this machine", Message.of(change.user)
+        logger.info("%s from %s saved %s, ModifyIndex %s (%s)", author, place, key, saved.index, change.kind)
     return saved.index
 
 
@@ -213,7 +219,7 @@ def _try(write: Callable[[], object]) -> None:
         logger.warning("A log entry goes on saying that Consul did not confirm a change: %s", error)
 
 
-def _log(key: str, change: history.Save, user: Any) -> LogEntry:
+def _log(key: str, message: str, user: Any) -> LogEntry:
     try:
         entry = LogEntry(
             user_id=user.pk,
@@ -221,7 +227,7 @@ def _log(key: str, change: history.Save, user: Any) -> LogEntry:
             object_id=key,
             object_repr=key,
             action_flag=CHANGE,
-            change_message=f"(Consul did not confirm this) {_message(change)}",
+            change_message=f"(Consul did not confirm this) {message}",
         )
         entry.save()
     except db.Error as error:

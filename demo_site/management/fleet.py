@@ -61,4 +61,4 @@ def _sentence(instance: Instance) -> str:
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
     unread = f" ({instance.unread} not read)" if instance.unread else ""
     absent = "NOT REGISTERED, but it should be" if instance.lost else "not registered"
-    return f"{instance.name}: {instance.count} workers{missing}{unread}, {instance.health or absent}"
+    return Message.of(f"{instance.name}: {instance.count} workers{missing}{unread}, {instance.health or absent}")

@@ -1,10 +1,13 @@
 """A plain table for the terminal."""
 
+import json
 import shutil
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
+
+from ..messages import printable
 
 _GAP = "  "
 
@@ -18,13 +21,19 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(lines + [_line(row, widths) for row in cells])
 
 
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows for programs, readable by people: only what a terminal could obey is escaped."""
+    text = json.dumps(rows, ensure_ascii=False, indent=2)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, list):
         value = "\n".join(map(str, value))
     text = "-" if value is None or value == "" else str(value)
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return printable(text).expandtabs(1)
 
 
 def _widths(cells: list[list[str]], room: int) -> list[int]:

@@ -14,7 +14,7 @@ from ..consul_agent.errors import ConsulError
 from ..instance import transitions
 from ..messages import Message, _, joined
 from ..registration.definition import DefinitionInvalid, instance_id
-from .health import redis_state
+from .health import redis_error
 
 QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
 _TITLES = {"Document": _("Configuration"), "Registration": _("Registration")}
@@ -76,10 +76,10 @@ def _consul(live: Live, client: Client) -> tuple[Line, int | None]:
 
 def _redis(live: Live) -> Line:
     in_force = live.in_force
-    state, place = redis_state(in_force), redis_cache.place(in_force.document)
-    if state["ok"]:
+    error, place = redis_error(in_force), redis_cache.place(in_force.document)
+    if error is None:
         return Line("Redis", "good", _("reachable at %(place)s", place=place))
-    reason = Masker(live.start.environment, in_force.document).clean(state["error"])
+    reason = Masker(live.start.environment, in_force.document).clean(str(error) or type(error).__name__)
     remedy = _("Pages answer 503. Start Redis, or name another one in the configuration.")
     return Line("Redis", "bad", _("out of reach at %(place)s: %(reason)s", place=place, reason=reason), remedy)
 

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from redis.exceptions import RedisError
+from redis import exceptions
 
 from .. import metrics
 from ..answer import Answer, Ask, uncached
@@ -26,10 +27,11 @@ async def livez(ask: Ask) -> Answer:
 
 
 async def readyz(ask: Ask) -> Answer:
-    """200 or 503 with the worker's state as JSON; holds no secret."""
+    """200 or 503 with the worker's state as JSON, for anybody: no secret, no address, no other program's words."""
     live: Live = settings.CONFIGURATION
     in_force = live.in_force
-    redis = await _redis_state(in_force)
+    error = await _redis_error(in_force)
+    redis = {"ok": error is None, "error": error and _in_own_words(error)}
     body = {
         "status": "ready" if redis["ok"] else "not ready",
         "pid": os.getpid(),
@@ -46,33 +48,58 @@ async def prometheus(ask: Ask) -> Answer:
 
 # One thread, whoever asks: those who ask meanwhile get the same reply. It starts with the first question.
 _thread = ThreadPoolExecutor(1, "readiness")
-_under_way: tuple[InForce, asyncio.Future[dict[str, Any]]] | None = None
+_under_way: tuple[InForce, asyncio.Future[Exception | None]] | None = None
 
 
-async def _redis_state(in_force: InForce) -> dict[str, Any]:
-    """`redis_state` for an event loop, within a second."""
+async def _redis_error(in_force: InForce) -> Exception | None:
+    """`redis_error` for an event loop, within a second."""
     global _under_way
     if _under_way is None or _under_way[0] is not in_force or _under_way[1].done():
-        _under_way = in_force, asyncio.get_running_loop().run_in_executor(_thread, redis_state, in_force)
+        _under_way = in_force, asyncio.get_running_loop().run_in_executor(_thread, redis_error, in_force)
     try:
         return await asyncio.wait_for(asyncio.shield(_under_way[1]), _DEADLINE)
-    except TimeoutError:
-        return {"ok": False, "error": f"no answer within {_DEADLINE} s"}
+    except TimeoutError as error:
+        return error
 
 
-def redis_state(in_force: InForce) -> dict[str, Any]:
-    """`{"ok": bool, "error": None or why}`, from a PING bounded by the connection's time-outs."""
+def redis_error(in_force: InForce) -> Exception | None:
+    """Why Redis does not answer a PING, which the connection's time-outs bound. None: it does."""
     try:
         in_force.redis.ping()
-    except RedisError as error:
+    except exceptions.RedisError as error:
         transitions.seen("Redis", "bad")
-        return {"ok": False, "error": str(error) or type(error).__name__}
+        return error
     transitions.seen("Redis", "good")
-    return {"ok": True, "error": None}
+    return None
+
+
+# The first that fits the error or one of its causes.
+_OWN_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (exceptions.AuthenticationError, "it refuses the password"),
+    (exceptions.AuthorizationError, "it refuses the user"),
+    (exceptions.NoPermissionError, "its user may not do this"),
+    (exceptions.BusyLoadingError, "it is loading its data"),
+    (exceptions.MaxConnectionsError, "it has too many connections"),
+    (exceptions.ReadOnlyError, "it is a read-only replica"),
+    (exceptions.ResponseError, "it answers with an error"),
+    (socket.gaierror, "its name is not known"),
+    (ConnectionRefusedError, "it refused the connection"),
+    (TimeoutError, "no answer in time"),
+    (exceptions.TimeoutError, "no answer in time"),
+    (exceptions.ConnectionError, "the connection failed"),
+)
+
+
+def _in_own_words(error: BaseException) -> str:
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    fitting = (words for kind, words in _OWN_WORDS if any(isinstance(each, kind) for each in causes))
+    return next(fitting, "it cannot be used")
 
 
 def config_state(live: Live, in_force: InForce) -> dict[str, Any]:
-    """The state of the configuration in force, as `/readyz` shows it."""
+    """The state of the configuration in force, as `/readyz` shows it: the admin and the log have the texts in full."""
     status, loaded_at = live.status, in_force.revision.loaded_at
     rejected = status.rejected
     return {
@@ -80,6 +107,6 @@ def config_state(live: Live, in_force: InForce) -> dict[str, Any]:
         "index": in_force.revision.index,
         "loaded_at": timestamp(loaded_at),
         "age_seconds": round((datetime.now(UTC) - loaded_at).total_seconds(), 3),
-        "reason": status.explanation,
-        "rejected": rejected and {"index": rejected.index, "faults": list(rejected.faults)},
+        "reason": status.explanation and status.explanation.outline(),
+        "rejected": rejected and {"index": rejected.index, "faults": [fault.outline() for fault in rejected.faults]},
     }

@@ -1,15 +1,19 @@
 """Django's own handler for all paths but the lean ones, for a limited number of requests at once."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 
+from . import lean, logins
+
 # Each holds a thread and a connection to the database, and asks Consul, which allows 200 connections for one address. A
 # page takes milliseconds, or a second or two while Consul hangs: then eight still serve every operator there is.
 MOST_AT_ONCE = 8
+MOST_LOGINS = 2  # of these: one whose password is being hashed, and the next
 
 Message = dict[str, Any]
 
@@ -19,6 +23,7 @@ class DjangoRequests:
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._logins = asyncio.Semaphore(MOST_LOGINS)
 
     @cached_property
     def _django(self) -> Callable[..., Awaitable[None]]:
@@ -29,8 +34,12 @@ class DjangoRequests:
         body = await _read(receive)
         if body is None:  # the client has gone
             return
+        is_login = scope["method"] == "POST" and scope["path"] == logins.PATH
+        if is_login and self._logins.locked():
+            await lean.respond(scope, send, logins.busy)
+            return
         answer: list[Message] = []
-        async with self._slots:
+        async with self._logins if is_login else contextlib.nullcontext(), self._slots:
             await self._django(scope, _Replay(body), _collector(answer))
         for message in answer:
             await send(message)

@@ -27,6 +27,11 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await _send(send, scope["method"], await answer(PATHS[scope["path"]], _ask(scope)))
 
 
+async def respond(scope: Any, send: Any, handler: Handler) -> None:
+    """Send what the handler says, whatever the method."""
+    await _send(send, scope["method"], await handler(_ask(scope)))
+
+
 def _ask(scope: Any) -> Ask:
     accept = ",".join([value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"])
     return Ask(scope["method"], accept, lambda: get_language_from_request(ASGIRequest(scope, BytesIO())))

@@ -1,8 +1,54 @@
-"""What runserver's log omits."""
+"""What a log may contain: no secret, nothing that a terminal would obey, of the health checks only those that fail."""
 
 import logging
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from ..messages import printable
+from ..startup import StartupError
+
+if TYPE_CHECKING:
+    from ..config.masking import Masker
 
 _HEALTH_CHECKS = ("GET /livez ", "GET /readyz ")
+
+
+class Formatter(logging.Formatter):
+    """A record as one line, with further ones indented: no text of another program can look like a record of its own.
+
+    Messages and exceptions repeat what Consul, Redis, a client or a library said.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        masks = masker(getattr(record, "request", None)) if settings.configured else None
+        return printable(masks.clean(text) if masks else text).replace("\n", "\n    ")
+
+
+def masker(request: Any = None) -> "Masker":
+    """Knows every secret of the environment, of the document in force, and of the request's fields for a password."""
+    from ..config.masking import Masker  # the settings import this module
+
+    live = settings.CONFIGURATION
+    try:
+        document = live.in_force.document
+    except StartupError:  # an operator's command
+        document = None
+    return Masker(live.start.environment, document, _typed(request))
+
+
+def _typed(request: Any) -> dict[str, Any]:
+    """Secrets by the names of their fields; of runserver, `request` is a socket."""
+    from django.views.debug import SafeExceptionReporterFilter
+    from pydantic import SecretStr
+
+    try:
+        posted = request.POST.items() if hasattr(request, "POST") else ()
+    except Exception:  # what is reported may be that the body cannot be read
+        return {}
+    is_secret = SafeExceptionReporterFilter.hidden_settings.search
+    return {name: SecretStr(str(value)) for name, value in posted if is_secret(name)}
 
 
 def is_logged(record: logging.LogRecord) -> bool:

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from release import sha256
+
+SECONDS = 900.0  # for one command
 SUITE = "bullseye"  # the last suite with a `consul` package
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ALIASES = ("oldstable", "stable", "testing", "unstable", "sid")
@@ -44,11 +47,24 @@ def unpack(package: str, member: str, target: Path, say: Callable[[str], None]) 
         try:
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
                 _unpack_from(mirror, package, Path(scratch))
-                (Path(scratch) / "unpacked" / member).replace(target)
+                program = Path(scratch) / "unpacked" / member
+                program.chmod(0o700)
+                _stamp(target).write_text(sha256(program))
+                program.replace(target)
             return target
         except (OSError, Unavailable) as error:
             reasons.append(f"{mirror}: {error}")
     raise Unavailable("; ".join(reasons[1:] or reasons))
+
+
+def is_whole(target: Path) -> bool:
+    """Whether `target` is as it was unpacked. apt checked the package, and of an earlier version there is no hash."""
+    if not target.is_file():
+        return False
+    stamp, found = _stamp(target), sha256(target)
+    if not stamp.exists():
+        stamp.write_text(found)
+    return stamp.read_text() == found
 
 
 def install(packages: Iterable[str], say: Callable[[str], None]) -> None:
@@ -64,6 +80,10 @@ def install(packages: Iterable[str], say: Callable[[str], None]) -> None:
     # One broken source among many is no reason to stop: the installation shows whether the lists suffice.
     _run(["apt-get", *lock, "update"], check=False)
     _run([*command, *lock])
+
+
+def _stamp(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256")
 
 
 def _unpack_from(mirror: str, package: str, root: Path) -> None:
@@ -103,9 +123,17 @@ def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> 
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+            umask=0o022,  # what apt-get writes for all users must be readable for them
         )
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(str(error)) from error
     if check and done.returncode:
         last = " ".join((done.stderr or done.stdout).strip().splitlines()[-2:])

@@ -6,16 +6,19 @@ import platform
 import queue
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 CONNECT_TIMEOUT = 5.0  # seconds, from the DNS look-up to the response's headers
 READ_TIMEOUT = 30.0  # seconds without a byte
+DOWNLOAD_SECONDS = 600.0
+MOST_BYTES = 500_000_000
 CHUNK = 1 << 20
 
 
@@ -46,28 +49,39 @@ OFFICIAL_CONSUL = Release(
 )
 
 
-def fetch(wanted: Release, member: str, target: Path, say: Callable[[str], None]) -> Path:
-    """Downloads the release for this platform and puts its `member` at `target`, executable. Raises Unavailable."""
+def provide(wanted: Release, member: str, target: Path, say: Callable[[str], None]) -> Path:
+    """Puts the release's `member` at `target`, executable, anew at each use. Raises Unavailable.
+
+    The archive stays beside it. It is hashed at each use, and downloaded if it is missing or no longer as pinned.
+    """
     this = this_platform()
     if this not in wanted.sha256:
         raise Unavailable(f"there is none for {this}")
-    url = f"{wanted.base_url}/{wanted.version}/{wanted.name}_{wanted.version}_{this}.zip"
-    say(f"Fetching {url}")
     target.parent.mkdir(parents=True, exist_ok=True)
+    archive = archive_of(target)
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            archive = Path(scratch) / "release.zip"
-            digest = _download(url, archive)
-            # The hash is checked before anything reads the archive.
-            if digest != wanted.sha256[this]:
-                raise Unavailable(f"its SHA-256 is {digest}, not the pinned {wanted.sha256[this]}, so it is not used")
+            if not archive.exists() or sha256(archive) != wanted.sha256[this]:
+                archive.unlink(missing_ok=True)
+                _fetch(wanted, this, Path(scratch) / "release.zip", say).replace(archive)
             program = Path(zipfile.ZipFile(archive).extract(member, scratch))
-            program.chmod(0o755)
+            program.chmod(0o700)
             program.replace(target)
     except (OSError, http.client.HTTPException, zipfile.BadZipFile, KeyError) as error:
+        archive.unlink(missing_ok=True)
         reason = getattr(error, "reason", error)  # what an URLError wraps
         raise Unavailable(str(reason) or type(error).__name__) from error
     return target
+
+
+def archive_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.zip")
+
+
+def sha256(path: Path) -> str:
+    """Of the file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def this_platform() -> str:
@@ -77,24 +91,38 @@ def this_platform() -> str:
     return f"{platform.system().lower()}_{architecture}"
 
 
-def _download(url: str, target: Path) -> str:
-    """Writes the response's body to `target`; returns its SHA-256 in hex."""
-    digest = hashlib.sha256()
+def _fetch(wanted: Release, platform: str, archive: Path, say: Callable[[str], None]) -> Path:
+    """Downloads the release to `archive`, and checks its hash before anything reads it."""
+    url = f"{wanted.base_url}/{wanted.version}/{wanted.name}_{wanted.version}_{platform}.zip"
+    say(f"Fetching {url}")
+    _download(url, archive)
+    digest = sha256(archive)
+    if digest != wanted.sha256[platform]:
+        raise Unavailable(f"its SHA-256 is {digest}, not the pinned {wanted.sha256[platform]}, so it is not used")
+    return archive
+
+
+def _download(url: str, target: Path) -> None:
+    """Writes the response's body to `target`, within DOWNLOAD_SECONDS. Raises OSError, HTTPException, Unavailable."""
+    deadline, size = time.monotonic() + DOWNLOAD_SECONDS, 0
     with _open(url) as body, target.open("wb") as file:
-        while chunk := body.read(CHUNK):
-            digest.update(chunk)
+        while chunk := body.read1(CHUNK):  # what has come, not CHUNK bytes: they may drip
+            size += len(chunk)
             file.write(chunk)
-    return digest.hexdigest()
+            if size > MOST_BYTES:
+                raise Unavailable(f"it is longer than {MOST_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise Unavailable(f"not downloaded within {DOWNLOAD_SECONDS:.0f} s")
 
 
-def _open(url: str) -> BinaryIO:
+def _open(url: str) -> http.client.HTTPResponse:
     """The response to GET `url`, within CONNECT_TIMEOUT, whatever hangs. Raises OSError or HTTPException."""
-    answer: queue.Queue[BinaryIO | Exception] = queue.Queue(maxsize=1)
+    answer: queue.Queue[http.client.HTTPResponse | Exception] = queue.Queue(maxsize=1)
 
     # A socket's time-out limits neither the DNS look-up nor the total over several addresses; a thread does.
     def connect() -> None:
         try:
-            answer.put(cast(BinaryIO, urllib.request.urlopen(url, timeout=READ_TIMEOUT)))
+            answer.put(cast(http.client.HTTPResponse, urllib.request.urlopen(url, timeout=READ_TIMEOUT)))
         except urllib.error.HTTPError as refusal:
             refusal.close()  # it holds the connection
             answer.put(refusal)

@@ -22,6 +22,7 @@ import ports
 import redis_server
 from consul_server import Consul
 from django_site import ADMIN, InvalidDocument, Site
+from private import keep_private
 from processes import Failed, Process, Session
 from servers import ServerNotFound, find_consul, find_redis
 
@@ -135,8 +136,8 @@ def _deregister(site: Site) -> None:
 @contextlib.contextmanager
 def _run_lock() -> Iterator[None]:
     """Holds the lock that prevents a second `make run` on the same data. Raises Failed."""
-    (LOCAL / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
-    LOCAL.chmod(0o700)  # the store and the logs hold secrets
+    keep_private(LOCAL)
+    (LOCAL / "log").mkdir(exist_ok=True)
     with (LOCAL / "run.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,17 +36,16 @@ class ServerNotFound(Exception):
 def find_consul(cache: Path, say: Say = print, *, official: Release = OFFICIAL_CONSUL) -> Path:
     """The path of a `consul` binary: `$CONSUL_BIN`, PATH, `cache`, the official release, Debian's package.
 
-    A fetched binary is stored under `cache`. Raises ServerNotFound.
+    A fetched binary is stored under `cache`, and checked before each use. Raises ServerNotFound.
     """
     if found := _from_environment("CONSUL_BIN") or shutil.which("consul"):
         return Path(found)
     released, packaged = cache / f"consul-{official.version}", cache / "consul-debian"
-    for cached in (released, packaged):
-        if _is_program(cached):
-            return cached
+    if not release.archive_of(released).exists() and debian.is_whole(packaged):
+        return packaged
     tried = ["$CONSUL_BIN is not set", "no `consul` on PATH"]
     try:
-        return release.fetch(official, "consul", released, say)
+        return release.provide(official, "consul", released, say)
     except release.Unavailable as reason:
         say(f"Consul's official release: {reason}")
         tried.append(f"the official release ({reason})")
@@ -95,7 +94,3 @@ def _from_environment(variable: str) -> str | None:
     if program is None:
         raise ServerNotFound(f"{variable} is {named}, which is not an executable file. Correct it, or unset it.")
     return program
-
-
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)

@@ -11,6 +11,7 @@ import catalogs
 import debian
 import environment
 from axe import find_axe
+from private import keep_private
 from processes import Failed
 from servers import ServerNotFound, find_consul, find_redis
 
@@ -76,7 +77,7 @@ def messages(python: Path, arguments: list[str]) -> None:
 
 
 def _find_servers() -> dict[str, str]:
-    CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keep_private(CACHE.parent)
     return {"CONSUL_BIN": str(find_consul(CACHE, say)), "REDIS_SERVER_BIN": str(find_redis(CACHE, say))}
 
 

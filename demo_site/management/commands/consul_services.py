@@ -1,4 +1,3 @@
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,7 +11,7 @@ from ...consul_agent.errors import ConsulError, Missing
 from ...document.fields import printable
 from ...messages import CutLine, _
 from ..errors import command_error
-from ..table import table
+from ..table import as_json, table
 
 _VERSIONS = ("version", "python", "django")
 _TAGS = TypeAdapter(list[CutLine])
@@ -41,7 +40,7 @@ class Command(BaseCommand):
         except ConsulError as error:
             raise command_error(error, "The token needs `service:read` and `node:read`.") from error
         if options["format"] == "json":
-            self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2))
+            self.stdout.write(as_json(rows))
         else:
             columns = list(rows[0]) if rows else []
             self.stdout.write(table([_flat(row) for row in rows], columns) if rows else "no services")

@@ -1,4 +1,3 @@
-import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +9,7 @@ from ...config.status import initial
 from ...messages import Message, _, joined
 from ...monitoring import effective
 from .. import fleet
-from ..table import table
+from ..table import as_json, table
 
 
 class Command(BaseCommand):
@@ -29,7 +28,7 @@ class Command(BaseCommand):
         else:
             rows = [asdict(row) for row in effective.rows(settings.CONFIGURATION, _state())]
             shown = table(rows, ["setting", "value", "origin", "feeds"])
-        self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) if options["format"] == "json" else shown)
+        self.stdout.write(as_json(rows) if options["format"] == "json" else shown)
 
 
 def _state() -> Message | None:
