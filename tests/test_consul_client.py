@@ -18,6 +18,7 @@ from demo_site.consul_agent.client import Client, Timeouts
 from demo_site.consul_agent.errors import ConsulError, Denied, Garbled, Missing, Refused, Unreachable
 from tests.support.certificates import make_certificates
 from tests.support.consul import ConsulServer
+from tests.support.files import ENDLESS
 from tests.support.ports import free_port
 from tests.support.secrets import GUARD
 
@@ -256,6 +257,15 @@ def test_unusable_token_file_is_named(consul, config_key, tmp_path, content):
         token_file.write_bytes(content)
     with fails(Denied, saying=str(token_file)):
         kv.read(client_of(consul, CONSUL_HTTP_TOKEN_FILE=str(token_file)), config_key)
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_token_file_that_never_ends_is_named(consul, config_key, tmp_path, kind):
+    token_file = tmp_path / "token"
+    ENDLESS[kind](token_file)
+    client = Client(AgentAddress(port=consul.http_port, token_file=token_file))
+    with fails(Denied, saying=str(token_file)):
+        kv.read(client, config_key)
 
 
 # TLS and IPv6.

@@ -3,15 +3,18 @@
 import json
 import re
 import time
+import tracemalloc
+from typing import Annotated
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from demo_site.config.revision import parsed
-from demo_site.document.fields import unknown
+from demo_site.document import parsing
+from demo_site.document.fields import Setting, unknown
 from demo_site.document.model import Document
-from demo_site.document.parsing import MAX_BYTES, DocumentInvalid, parse, parse_again
+from demo_site.document.parsing import MAX_BYTES, MAX_FAULTS, MAX_VALUES, DocumentInvalid, parse, parse_again
 from tests.support.documents import SMALLEST, changed, raw
 
 PORT, HOST, DB, PASSWORD = (f"redis_config.redis_{name}" for name in ("port", "host", "db", "password"))
@@ -228,6 +231,50 @@ def filled(opening, item, closing):
 def test_the_worst_documents_take_less_than_a_second(raw_document):
     assert len(raw_document) <= MAX_BYTES
     outcome(raw_document)
+
+
+class WithList(Document):
+    """A service's own document, with a setting that may have a fault in each of its items."""
+
+    words: Annotated[list[str], Setting("Words", "a page")] = []  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        *("[]", "[[]]", '{"a":1}', '{"a":{"b":{}}}', '{"a":1,"a":2}', "1", "NaN", '"\\ud800"', '["{,["]'),
+        *('[[[[[[{"a":NaN}]]]]]]', '{"a":[[],[],[],[]]}', '{"\U0001f600": 1}'),
+    ],
+)
+@pytest.mark.parametrize("most", [MAX_VALUES, MAX_BYTES], ids=["as many as may be", "as many as fit"])
+def test_no_document_takes_more_than_64_mib(monkeypatch, items, most):
+    monkeypatch.setattr(parsing, "Document", WithList)
+    in_each = json_values(items)
+    count = min((most - 60) // in_each, (MAX_BYTES - 200) // (len(items.encode()) + 1))
+    document = f'{{"words": [{",".join([items] * count)}], {VALID_TEXT[1:]}'.encode()
+    tracemalloc.start()
+    try:
+        found = faults_of(document)
+        assert (found[0].split(":")[0] == "(document)") == (count * in_each > MAX_VALUES)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def json_values(text):
+    return sum(map(text.count, "[{,")) + 1
+
+
+def test_faults_are_as_many_as_people_can_read(monkeypatch):
+    monkeypatch.setattr(parsing, "Document", WithList)
+    found = faults_of(f'{{"words": [{",".join(["1"] * 15_000)}], {VALID_TEXT[1:]}'.encode())
+    assert len(found) == MAX_FAULTS
+    assert found[0] == "words[0]: must be text"
+
+
+def test_long_texts_of_punctuation_are_no_depth():
+    text = '{"a": [[["' * 20_000
+    assert parse(raw(changed("show_message", text))).show_message == text
 
 
 # Generated documents: 20,000 in all.

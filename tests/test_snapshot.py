@@ -12,6 +12,7 @@ import pytest
 from demo_site.config import snapshot, source
 from demo_site.config.revision import parsed
 from tests.support.documents import SMALLEST, document, raw
+from tests.support.files import ENDLESS
 from tests.support.following import Following
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -109,6 +110,8 @@ CORRUPT = {
     "document of another kind": json.dumps(KEPT | {"document": 5}).encode(),
     "invalid document": json.dumps(KEPT | {"document": "{}"}).encode(),
     "deep": b"[" * 200_000,
+    "deep and closed": b'{"key": ' + b"[" * 500 + b"]" * 500 + b"}",
+    "many values": b'{"key": [' + b"[]," * 300_000 + b"1]}",
 }
 
 
@@ -122,6 +125,23 @@ def test_corrupt_file_is_refused_with_its_reason(path, content):
 def test_missing_file_is_refused_with_its_reason(path):
     with pytest.raises(snapshot.SnapshotUnusable, match="No such file"):
         snapshot.read(path, "config", None)
+
+
+def test_longest_document_is_kept_and_read(path):
+    room = 512 * 1024 - len(raw(SMALLEST | {"show_message": ""}))
+    most = parsed(raw(SMALLEST | {"show_message": '"{\\[' * (room // 6)}), "consul", "config", 7)
+    snapshot.keep(path, most, ago())
+    assert snapshot.read(path, "config", None).raw == most.raw
+    assert snapshot._holds(path, json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_what_never_ends_is_refused_and_replaced(path, kind):
+    ENDLESS[kind](path)
+    with pytest.raises(snapshot.SnapshotUnusable, match=r"File too large|Not a regular file"):
+        snapshot.read(path, "config", None)
+    snapshot.keep(path, value(), ago())
+    assert snapshot.read(path, "config", None)
 
 
 def test_document_of_another_key_is_refused(path):

@@ -16,9 +16,12 @@ import psutil
 import pytest
 
 from demo_site import identity
+from demo_site.startup import StartupError
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, changed, document, raw
+from tests.support.files import ENDLESS
+from tests.support.following import start_from
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.readme import README, section
@@ -38,6 +41,7 @@ UNREACHABLE, DENIED, MISSING, INVALID = 69, 77, 66, 78
 CASES = {
     "refused": (UNREACHABLE, ["refused the connection", "CONSUL_HTTP_ADDR", "Start Consul"]),
     "never answering": (UNREACHABLE, ["no answer", "CONSUL_HTTP_ADDR"]),
+    "dripping": (UNREACHABLE, ["no answer", "CONSUL_HTTP_ADDR"]),
     "no Consul": (UNREACHABLE, ["not a Consul agent", "CONSUL_HTTP_ADDR"]),
     "denied": (DENIED, ["key:read", "CONSUL_HTTP_TOKEN"]),
     "missing": (MISSING, ["consul kv put"]),
@@ -62,6 +66,9 @@ def make_condition(name, key, consul, acl_consul, proxy):
         address = f"127.0.0.1:{free_port()}"
     elif name == "never answering":
         proxy.silence()
+        address = proxy.address
+    elif name == "dripping":
+        proxy.drip(0.2)  # each byte in time for a time-out of its own
         address = proxy.address
     elif name == "no Consul":
         proxy.answer_http("200 OK", "<html>Please log in</html>")
@@ -238,6 +245,14 @@ def test_unusable_file_is_told_by_its_path(file_site, content, status):
     assert ended.status == status
     assert str(path) in ended.stderr.splitlines()[0]
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_file_that_never_ends_is_told_by_its_path(kind, tmp_path):
+    path = tmp_path / "document.json"
+    ENDLESS[kind](path)
+    with pytest.raises(StartupError, match=r"document\.json cannot be read: (File too large|Not a regular file)"):
+        start_from({"DEMO_CONFIG_FILE": str(path)})
 
 
 def test_secret_key_is_made_once_and_kept_private(environment, new_site, tmp_path):

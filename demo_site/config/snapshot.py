@@ -10,11 +10,13 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from ..document.parsing import DocumentInvalid
+from ..bounded import json_fits, read_file
+from ..document.parsing import MAX_BYTES, DocumentInvalid
 from ..messages import MessageError, _
 from .revision import Revision, parsed
 
 _MODE = 0o600  # it holds the document's secrets
+_MAX_BYTES = 2 * MAX_BYTES + 4096  # in JSON, a character of a document takes two at most; and the key and the index
 _DRAFT_SECONDS = 60  # no writer takes that long
 
 
@@ -37,9 +39,17 @@ def keep(path: Path, value: Revision, right_at: datetime) -> None:
 def _holds(path: Path, content: dict[str, Any]) -> bool:
     """Whether the file is as it would be written: one that was copied or restored may be readable for others."""
     try:
-        return stat.S_IMODE(path.stat().st_mode) == _MODE and bool(json.loads(path.read_bytes()) == content)
-    except (FileNotFoundError, ValueError, RecursionError):
+        return stat.S_IMODE(path.stat().st_mode) == _MODE and _content(path) == content
+    except (OSError, ValueError):
         return False
+
+
+def _content(path: Path) -> Any:
+    """What the file holds. Raises `OSError` or `ValueError`."""
+    text = read_file(path, _MAX_BYTES)
+    if not json_fits(text, most_values=10, most_depth=1):
+        raise ValueError("not what is written here")
+    return json.loads(text)
 
 
 def _write(path: Path, content: str, modified: float) -> None:
@@ -74,14 +84,14 @@ def read(path: Path, key: str, max_age: float | None) -> Revision:
     """
     try:
         modified = path.stat().st_mtime
-        content = json.loads(path.read_bytes())
+        content = _content(path)
         raw, index, place = content["document"].encode(), int(content["index"]), content["key"]
         value = parsed(raw, "snapshot", place, index, datetime.fromtimestamp(modified, UTC))
     except OSError as error:
         raise SnapshotUnusable(_("it cannot be read: %(reason)s", reason=error.strerror)) from None
     except DocumentInvalid as error:
         raise SnapshotUnusable(_("its document is invalid: %(faults)s", faults=error.message)) from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise SnapshotUnusable(_("it is corrupt")) from None
     age = time.time() - modified
     if place != key:

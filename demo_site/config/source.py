@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..bounded import read_file
 from ..consul_agent import kv
 from ..consul_agent.address import AddressInvalid, AgentAddress
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError, Denied, Missing, Unreachable
 from ..document.fields import example
 from ..document.model import Document
-from ..document.parsing import DocumentInvalid
+from ..document.parsing import MAX_BYTES, DocumentInvalid
 from ..environment import Environment, invalid
 from ..messages import Message, _, joined
 from ..startup import StartupError
@@ -22,6 +23,7 @@ from . import snapshot
 from .revision import Revision, parsed
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
+_MOST_FILE_BYTES = 4 * MAX_BYTES  # what is a little too long is told as an invalid document
 _MOST_FAULTS = 20
 _DENIED = _(
     "The key `%(key)s` cannot be read. %(reason)s\n"
@@ -98,7 +100,7 @@ def _from_snapshot(environment: Environment, unreachable: StartupError) -> Revis
 
 def _from_file(path: Path) -> Revision:
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, _MOST_FILE_BYTES)
     except PermissionError:
         raise StartupError("denied", _("DEMO_CONFIG_FILE %(path)s: no permission to read it.", path=path)) from None
     except OSError as error:

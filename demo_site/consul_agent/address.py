@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from ..bounded import read_file
+
 DEFAULT = "127.0.0.1:8500"
+_MOST_TOKEN_BYTES = 8 * 1024  # a UUID; a header of HTTP cannot be much longer
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}  # Go's strconv.ParseBool
 
 
@@ -45,7 +48,8 @@ class AgentAddress:
 
         As in Consul's own client, the file wins over the plain variable unless it is empty.
         """
-        from_file = self.token_file.read_text("ascii", "replace").strip() if self.token_file else ""
+        raw = read_file(self.token_file, _MOST_TOKEN_BYTES) if self.token_file else b""
+        from_file = raw.decode("ascii", "replace").strip()
         return from_file or self.static_token
 
     @classmethod

@@ -13,11 +13,18 @@ from typing import Any, NamedTuple
 import consul
 import consul.base
 
+from .. import bounded
 from ..messages import _
 from .address import AgentAddress
 from .connection import Connection
 from .durations import seconds
-from .errors import Denied, Garbled, Refused, Unreachable
+from .errors import Denied, Garbled, Refused, TooLong, Unreachable
+
+# How many bytes an answer may have, HTTP's own included: a confirmation; one key or one service; a list of them.
+SMALL, ONE, MANY = 64 * 1024, 1024 * 1024, 16 * 1024 * 1024
+_BYTES_PER_VALUE = 64  # of Consul's JSON there are more; what is built of it takes at most four times its bytes
+_MOST_DEPTH = 32
+_LISTS = {"recurse", "keys"}  # the library's parameters of such questions
 
 
 class Timeouts(NamedTuple):
@@ -105,16 +112,23 @@ class _Transport(consul.base.HTTPClient):
         data: Any = "",
         headers: Any = None,
         expected: Collection[int] = (),
+        most_bytes: int | None = None,
     ) -> Any:
-        """The statuses `expected` are answers, not errors; the callback distinguishes them."""
+        """The statuses `expected` are answers, not errors; the callback distinguishes them.
+
+        `most_bytes` is `SMALL`, `ONE` or `MANY`; for the library's own methods `ONE`, or `MANY` of the keys.
+        """
         query = [(name, value) for name, value in params or [] if name != "token"]  # the token goes into a header only
         body = data.encode() if isinstance(data, str) else data
         # https://developer.hashicorp.com/consul/api-docs/features/blocking: the agent adds up to wait/16.
         patience = self._timeouts.read + seconds(dict(query).get("wait", "0s")) * 17 / 16
         token = self._token_header()
-        code, headers, content = self._connection.exchange(method, self.uri(path, query), body, token, patience)
+        most = most_bytes or (ONE if _LISTS.isdisjoint(dict(query)) else MANY)
+        code, headers, content = self._connection.exchange(method, self.uri(path, query), body, token, patience, most)
         if code not in expected:
             self._raise_for_status(code, content)
+        if not bounded.json_fits(content, most // _BYTES_PER_VALUE, _MOST_DEPTH):
+            raise TooLong.sent(self._address.url, _("JSON of too many values, or too deep"))
         try:
             return callback(consul.base.Response(code, headers, content.decode("utf-8", "replace")))
         except _NOT_CONSULS as error:
@@ -151,5 +165,5 @@ class _Transport(consul.base.HTTPClient):
             raise Refused(_("Consul at %(url)s refused the request (%(status)s): %(reason)s.", **answer))
 
 
-# What the library's callbacks raise on an answer of another shape; RecursionError: JSON that is nested too deeply.
-_NOT_CONSULS = (consul.ConsulException, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+# What the library's callbacks raise on an answer of another shape.
+_NOT_CONSULS = (consul.ConsulException, ValueError, LookupError, AttributeError, TypeError)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..messages import Message, _
-from .client import Client
+from .client import MANY, SMALL, Client
 from .errors import Garbled, Missing, Unreachable
 
 # The check that `consul maint` creates has this name.
@@ -20,7 +20,7 @@ PASSING, WARNING, CRITICAL = _("passing"), _("warning"), _("critical")
 Json = TypeVar("Json", dict[str, Any], list[dict[str, Any]])
 
 
-def _get(client: Client, path: str, kind: type[Json]) -> Json:
+def _get(client: Client, path: str, kind: type[Json], most_bytes: int | None = None) -> Json:
     """The answer's JSON, which must be of this kind."""
 
     def parsed(response: Any) -> Json:
@@ -31,13 +31,13 @@ def _get(client: Client, path: str, kind: type[Json]) -> Json:
             raise TypeError(f"not a {kind.__name__}")
         return found
 
-    found: Json = client.http.get(parsed, path)
+    found: Json = client.http.get(parsed, path, most_bytes=most_bytes)
     return found
 
 
 def _write(client: Client, path: str, data: str = "") -> None:
     """Only a 200 confirms the write; a server that is not Consul may answer 404 to everything."""
-    response = client.http.put(lambda response: response, path, data=data)
+    response = client.http.put(lambda response: response, path, data=data, most_bytes=SMALL)
     if response.code != 200:
         reason = " ".join(response.body[:200].split()) or "nothing"
         answer = {"url": client.address.url, "status": response.code, "reason": reason}
@@ -96,17 +96,17 @@ def advertised_address(client: Client) -> str:
 
 def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
     """The catalog's entries for the service: what other machines and DNS see."""
-    return _get(client, f"/v1/catalog/service/{name}", list)
+    return _get(client, f"/v1/catalog/service/{name}", list, MANY)
 
 
 def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
     """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``; see catalog.py."""
-    return _get(client, f"/v1/health/service/{name}", list)
+    return _get(client, f"/v1/health/service/{name}", list, MANY)
 
 
 def names(client: Client) -> dict[str, Any]:
     """The names of all services, each with a list of its tags."""
-    return _get(client, "/v1/catalog/services", dict)
+    return _get(client, "/v1/catalog/services", dict, MANY)
 
 
 def update_check(client: Client, check_id: str, status: str, output: str) -> None:

@@ -7,7 +7,7 @@ of the library, so these use its HTTP layer. All raise `ConsulError`.
 import json
 from typing import Any
 
-from .client import Client
+from .client import SMALL, Client
 
 LEAST_TTL_SECONDS = 10  # Consul rejects a shorter one
 
@@ -20,7 +20,11 @@ def create(client: Client, name: str, ttl: int) -> str:
     and their owner must reacquire them at once with its next session.
     """
     session = json.dumps({"Name": name, "TTL": f"{ttl}s", "Behavior": "delete", "LockDelay": "0s"})
-    return str(client.http.put(lambda response: json.loads(response.body)["ID"], "/v1/session/create", data=session))
+
+    def its_id(response: Any) -> str:
+        return str(json.loads(response.body)["ID"])
+
+    return str(client.http.put(its_id, "/v1/session/create", data=session, most_bytes=SMALL))
 
 
 def renew(client: Client, session: str) -> bool:
@@ -29,12 +33,12 @@ def renew(client: Client, session: str) -> bool:
     def is_renewed(response: Any) -> bool:
         return response.code != 404 and bool(json.loads(response.body)[0]["ID"])
 
-    return bool(client.http.put(is_renewed, f"/v1/session/renew/{session}"))
+    return bool(client.http.put(is_renewed, f"/v1/session/renew/{session}", most_bytes=SMALL))
 
 
 def destroy(client: Client, session: str) -> None:
     """End the session; Consul deletes the keys it holds."""
-    client.http.put(lambda response: None, f"/v1/session/destroy/{session}")
+    client.http.put(lambda response: None, f"/v1/session/destroy/{session}", most_bytes=SMALL)
 
 
 def acquire(client: Client, key: str, value: bytes, session: str) -> bool:

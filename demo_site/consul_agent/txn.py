@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .client import Client
+from .client import SMALL, Client
 
 MAX_OPERATIONS = 64  # in one transaction
 MAX_BYTES = 512 * 1024  # of the whole request: the default of the agent's limits.txn_max_req_len
@@ -49,7 +49,7 @@ def size(operations: list[Operation]) -> int:
 
 def commit(client: Client, operations: list[Operation]) -> Outcome:
     """Make all of the writes, or none. Raises `ConsulError`; after an `Unreachable` they may have been made."""
-    found: Outcome = client.http.put(_outcome, "/v1/txn", data=json.dumps(operations))
+    found: Outcome = client.http.put(_outcome, "/v1/txn", data=json.dumps(operations), most_bytes=SMALL)
     return found
 
 

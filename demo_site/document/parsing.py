@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ..bounded import json_fits
 from ..messages import Message, _, joined, unforeseen
 from .fields import printable, short
 from .model import Document
@@ -18,7 +19,8 @@ from .model import Document
 # Consul refuses a larger KV value: https://developer.hashicorp.com/consul/api-docs/kv#create-update-key
 MAX_BYTES = 512 * 1024
 MAX_DEPTH = 100  # the parser's own limit depends on the caller's stack
-MAX_FAULTS = 1000  # of the kinds that an endless list can hold; more help nobody and take seconds to write
+MAX_VALUES = 20_000  # what is made of 512 KiB of `{"a":{}},`, or of a fault in each of them, takes hundreds of MiB
+MAX_FAULTS = 1000  # more help nobody and take seconds to write
 _LONGEST_PATH = 400  # characters: every worker reports, stores and shows it
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 WHOLE_DOCUMENT = "(document)"
@@ -58,7 +60,8 @@ def parse(raw: bytes) -> Document:
         document = Document.model_validate(value)
     except ValidationError as error:
         # The chain is cut on purpose: pydantic's error keeps the input, and the input may be a secret.
-        faults += [_fault(detail["loc"], _problem(detail)) for detail in error.errors(include_input=False)]
+        found = error.errors(include_input=False, include_url=False)
+        faults += [_fault(detail["loc"], _problem(detail)) for detail in found[:MAX_FAULTS]]
     except Exception as error:  # of a validator's own
         faults.append(Fault(WHOLE_DOCUMENT, unforeseen(error)))
     if faults:
@@ -82,12 +85,13 @@ def _json(raw: bytes) -> Any:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _whole(_("is not UTF-8 (byte %(byte)s)", byte=error.start)) from None
+    if not json_fits(raw, MAX_VALUES, MAX_DEPTH):
+        most = {"values": MAX_VALUES, "levels": MAX_DEPTH}
+        raise _whole(_("is nested too deeply or too long (more than %(levels)s levels or %(values)s values)", **most))
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _whole(_not_json(error)) from None
-    except RecursionError:
-        raise _whole(_("is nested too deeply")) from None
     except ValueError:
         raise _whole(_("holds a number with too many digits")) from None
     if not isinstance(value, dict):
@@ -110,8 +114,6 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=float)  # 
 
 def _json_faults(value: Any, path: tuple[int | str, ...] = ()) -> Iterator[Fault]:
     """Yield what JSON parsers let pass and the document does not."""
-    if len(path) > MAX_DEPTH:
-        raise _whole(_("is nested too deeply (more than %(levels)s levels)", levels=MAX_DEPTH))
     if isinstance(value, _Object):
         yield from (_fault((*path, name), _("is there more than once")) for name in value.duplicates)
     for name, member in _members(value):

@@ -1,7 +1,9 @@
 """The connection pool: its connections retry to connect, never a command, and it can be retired while in use."""
 
+import errno
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from redis.backoff import ConstantBackoff
@@ -11,10 +13,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from .. import metrics
-from . import EXCHANGE_TIMEOUT
+from . import CONNECT_TIMEOUT, EXCHANGE_TIMEOUT
 
 _CONNECT_RETRIES = 2
 _CONNECT_BACKOFF = 0.05  # seconds
+MOST_REPLY_BYTES = 16 * 1024 * 1024  # a peer can send gigabytes before the deadline
 _SHORTEST_SECRET = 4  # a shorter one is part of ordinary words
 
 
@@ -23,23 +26,34 @@ class CannotConnect(RedisConnectionError):
 
 
 class DeadlineSocket(socket.socket):
-    """A socket whose `recv` also ends at a deadline, not only at its time-out."""
+    """A socket whose operations also end at a deadline, not only at their time-out, and that receives `room` bytes."""
 
     deadline = 0.0
+    room = 0
 
     def recv(self, *args: Any) -> bytes:
-        """As usual. Raises `TimeoutError` at the deadline at the latest."""
+        """As usual. Raises `TimeoutError` at the deadline at the latest, and `OSError` after too many bytes."""
+        received: bytes = self._in_time(super().recv, *args)
+        self.room -= len(received)
+        if self.room < 0:
+            raise OSError(errno.EMSGSIZE, f"the reply has more than {MOST_REPLY_BYTES} bytes")
+        return received
+
+    def sendall(self, *args: Any) -> None:
+        self._in_time(super().sendall, *args)
+
+    def _in_time(self, operation: Callable[..., Any], *args: Any) -> Any:
         timeout = self.gettimeout()
         if not timeout:  # it does not wait
-            return super().recv(*args)
+            return operation(*args)
         left = self.deadline - time.monotonic()
         if left >= timeout:
-            return super().recv(*args)
+            return operation(*args)
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         self.settimeout(left)
         try:
-            return super().recv(*args)
+            return operation(*args)
         finally:
             self.settimeout(timeout)
 
@@ -55,15 +69,20 @@ class ConnectRetryingConnection(Connection):
     _is_counted = False
     _deadline = 0.0
 
+    @property  # type: ignore[misc]  # nobody sets it
+    def socket_connect_timeout(self) -> float:
+        """For the next attempt to connect: redis-py reads it for each address that the server's name has."""
+        return max(min(CONNECT_TIMEOUT, self._deadline - time.monotonic()), 0.001)
+
     def connect(self) -> None:
         """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`.
 
-        The pool calls it whenever it lends the connection: from now on the exchange may take `EXCHANGE_TIMEOUT`.
+        The pool calls it whenever it lends the connection: from now on the exchange may take `EXCHANGE_TIMEOUT`, in
+        which only the resolver's time, for a new connection, is not contained.
         """
         self._deadline = time.monotonic() + EXCHANGE_TIMEOUT
         if self.is_connected:
-            sock: Any = self._sock
-            sock.deadline = self._deadline
+            self._bound(self._sock)
             return
         retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
         try:
@@ -85,8 +104,11 @@ class ConnectRetryingConnection(Connection):
         plain = super()._connect()
         sock = DeadlineSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
         sock.settimeout(self.socket_timeout)
-        sock.deadline = self._deadline
+        self._bound(sock)
         return sock
+
+    def _bound(self, sock: Any) -> None:
+        sock.deadline, sock.room = self._deadline, MOST_REPLY_BYTES
 
 
 def _without_password(text: str, password: str | None) -> str:

@@ -1,0 +1,49 @@
+"""What comes from outside is bounded before it is taken in: a file's size, the depth and the count of JSON."""
+
+import errno
+import os
+import re
+import stat
+from itertools import accumulate
+from pathlib import Path
+
+_STRING = re.compile(rb'"[^"]*"')
+_STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """The whole file. Raises `OSError`, also for a longer one, and for a pipe or a device, which may never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # to open a pipe would wait for its writer
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return content
+
+
+def json_fits(text: bytes, most_values: int, most_depth: int) -> bool:
+    """Whether JSON has no more values than that, and none deeper, by its punctuation: linear, and nothing is built.
+
+    Python takes up to 240 bytes for a value, which may be two bytes of text.
+    """
+    if _opening(text) <= most_depth and _values(text) <= most_values:
+        return True
+    text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    if text.count(b'"') > 4 * (most_values + 1):  # a member has two strings at most
+        return False
+    text = _STRING.sub(b"", text)
+    brackets = text.translate(None, _NO_BRACKETS)[: 2 * most_values]
+    depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    return _values(text) <= most_values and depth <= most_depth
+
+
+def _opening(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
+
+
+def _values(text: bytes) -> int:
+    """At least as many as there are: an object or a list opens each group of them, a comma separates them."""
+    return _opening(text) + text.count(b",")
