@@ -20,7 +20,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
-    """A step failed; the text says which, why, and what to do."""
+    """A step failed; the text says which, why, and what to do. `status` is the exit status that it leads to."""
+
+    status = 1
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import catalogs
 import debian
 import environment
+import locks
 from axe import find_axe
 from processes import Failed
 from servers import ServerNotFound, find_consul, find_redis
@@ -52,7 +53,8 @@ def bench(python: Path, arguments: list[str]) -> None:
     """Becomes the benchmark. The servers that it compares run in an environment without the tests' tools."""
     servers = _find_servers()
     _install_programs(BENCH_PROGRAMS)
-    peers = environment.provide(ROOT, ["requirements.txt", "bench/requirements.txt"], say, ".venv-bench")
+    lists = ["requirements.txt", "bench/requirements.txt"]
+    peers = environment.provide(ROOT, locks.current(ROOT, lists), say, ".venv-bench")
     _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(peers)})
 
 
@@ -73,6 +75,19 @@ def messages(python: Path, arguments: list[str]) -> None:
     _install_programs({"gettext": PROGRAMS["gettext"]})
     untranslated = catalogs.update(ROOT, python)
     say(f"Messages that are not translated yet: {untranslated}")
+
+
+def lock(python: Path, arguments: list[str]) -> None:
+    """Writes the locks anew; `--upgrade` among the arguments takes newer versions. Raises Failed."""
+    locks.renew(ROOT, python, arguments)
+    say("The locks are those of the lists.")
+
+
+def audit(python: Path, arguments: list[str]) -> None:
+    """Asks whether what the locks name has known vulnerabilities. Raises Failed, also where nobody answers."""
+    if found := locks.audit(ROOT, python):
+        raise Failed("\n".join(["These packages have known vulnerabilities:", *found]))
+    say("No known vulnerabilities in what the locks name.")
 
 
 def _find_servers() -> dict[str, str]:
@@ -99,18 +114,27 @@ def say(text: str) -> None:
 
 
 TASKS = {task.__name__: task for task in (test, quick, soak, bench, check, messages)}
+ABOUT_LOCKS = {task.__name__: task for task in (lock, audit)}
+
+
+def _run(task: str, arguments: list[str]) -> None:
+    if task in ABOUT_LOCKS:
+        # As locked before: a lock that is old is what `make lock` mends.
+        python = environment.provide(ROOT, [locks.lock_of(locks.TOOLS)], say, ".venv-locks")
+        ABOUT_LOCKS[task](python, arguments)
+    else:
+        TASKS[task](environment.provide(ROOT, locks.current(ROOT, REQUIREMENTS), say), arguments)
 
 
 def main(arguments: list[str]) -> int:
     """The exit status, unless this process becomes a tool with its own."""
     os.chdir(ROOT)
     try:
-        python = environment.provide(ROOT, REQUIREMENTS, say)
-        TASKS[arguments[0]](python, arguments[1:])
+        _run(arguments[0], arguments[1:])
         return 0
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)
-    return 1
+        return reason.status if isinstance(reason, Failed) else 1
 
 
 if __name__ == "__main__":
