@@ -3,7 +3,7 @@
 # make quick     run the tests that need neither a browser nor an instance of their own, in less than two minutes
 # make soak      run the long tests, about 25 minutes; prints the figures of docs/reliability.md
 # make bench     compare speed and costs with other stacks, about 17 minutes; writes results, tables and chart
-# make check     run ruff and mypy
+# make check     run ruff, bandit and mypy
 # make messages  update the translation catalogs from the code
 # make lock      renew the locks after a change of requirements.txt or its kind; ARGS=--upgrade takes newer versions
 # make audit     ask whether a locked package has known vulnerabilities

@@ -115,7 +115,7 @@ def _connection(address: AgentAddress, connect_seconds: float) -> http.client.HT
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if address.cert:
-        context.load_cert_chain(*address.cert, password="")  # else OpenSSL would ask on the terminal
+        context.load_cert_chain(*address.cert, "")  # without a password OpenSSL would ask on the terminal
     return http.client.HTTPSConnection(address.host, address.port, timeout=connect_seconds, context=context)
 
 
