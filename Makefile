@@ -3,12 +3,14 @@
 # make quick     run the tests that need neither a browser nor an instance of their own, in less than two minutes
 # make soak      run the long tests, about 25 minutes; prints the figures of docs/reliability.md
 # make bench     compare speed and costs with other stacks, about 17 minutes; writes results, tables and chart
-# make check     run ruff and mypy
+# make check     run ruff, bandit and mypy
 # make messages  update the translation catalogs from the code
+# make lock      renew the locks after a change of requirements.txt or its kind; ARGS=--upgrade takes newer versions
+# make audit     ask whether a locked package has known vulnerabilities
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test quick soak bench check messages python
+.PHONY: run test quick soak bench check messages lock audit python
 
 run: python
 	@$(PYTHON) deploy/local/run.py
@@ -30,6 +32,12 @@ check: python
 
 messages: python
 	@$(PYTHON) deploy/local/verify.py messages
+
+lock: python
+	@$(PYTHON) deploy/local/verify.py lock $(ARGS)
+
+audit: python
+	@$(PYTHON) deploy/local/verify.py audit
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

@@ -10,7 +10,8 @@ def main() -> None:
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:
-        sys.exit(f"Django is not installed here ({error}). Run `make run`, or: pip install -r requirements.txt")
+        install = "pip install --require-hashes -r requirements.lock"
+        sys.exit(f"Django is not installed here ({error}). Run `make run`, or: {install}")
     from demo_site.startup import run_command
 
     run_command(execute_from_command_line, sys.argv)

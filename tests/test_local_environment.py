@@ -32,7 +32,7 @@ def steps():
 @pytest.mark.slow
 def test_it_is_made_once_and_then_kept(project, steps):
     python = environment.provide(project, ["requirements.txt"], steps.append)
-    said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
+    said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)  # noqa: S603 (our own command)
     assert said.stdout.strip() == str(project / ".venv")
     assert steps == ["Creating .venv", "Installing requirements.txt into .venv"]
     assert environment.provide(project, ["requirements.txt"], steps.append) == python
@@ -85,7 +85,7 @@ def test_a_further_file_is_added_to_it(project, made, steps):
 
 @pytest.mark.parametrize("stamp", [None, "", "[]", '{"requirements.txt": '], ids=["none", "empty", "list", "cut"])
 def test_one_whose_making_was_interrupted_is_made_anew(project, made, monkeypatch, stamp):
-    path = project / ".venv" / "requirements.json"
+    path = project / ".venv" / "locks.json"
     path.unlink() if stamp is None else path.write_text(stamp)
     made_anew = []
     monkeypatch.setattr(environment, "_make", lambda directory, say: made_anew.append(directory))
@@ -98,7 +98,7 @@ def test_a_requirement_that_cannot_be_installed_is_told_with_pips_words(project,
     (project / "more.txt").write_text("./no-such-directory\n")
     with pytest.raises(Failed, match="no-such-directory"):
         environment.provide(project, ["requirements.txt", "more.txt"], print)
-    assert set(json.loads((project / ".venv" / "requirements.json").read_text())) == {"requirements.txt"}
+    assert set(json.loads((project / ".venv" / "locks.json").read_text())) == {"requirements.txt"}
 
 
 def test_a_python_without_venv_is_told_with_the_package_to_install(project, monkeypatch):

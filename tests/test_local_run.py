@@ -181,7 +181,7 @@ def test_variables_that_lead_elsewhere_are_not_followed(running):
 
 
 def test_a_second_run_beside_the_first_is_refused(running):
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (our own command)
         running.command, cwd=running.root, env=running.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
@@ -227,7 +227,7 @@ class Terminal:
 
     def __init__(self, checkout):
         self._master, slave = pty.openpty()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 (our own command)
             checkout.command,
             cwd=checkout.root,
             env=checkout.environment,

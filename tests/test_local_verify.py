@@ -2,9 +2,12 @@
 
 import os
 import sys
+import tomllib
 
 import pytest
 import verify
+
+from tests.support.binaries import PROJECT
 
 import catalogs
 import debian
@@ -82,11 +85,11 @@ def test_a_server_that_cannot_be_had_fails_the_run(bare, became, monkeypatch, ca
     assert became == []
 
 
-@pytest.mark.parametrize("faulty", ["ruff check", "ruff format --check"])
-def test_a_fault_that_ruff_finds_fails_the_check(bare, became, monkeypatch, capsys, faulty):
-    monkeypatch.setattr(verify.subprocess, "call", lambda command: " ".join(command[2:]) == faulty)
+@pytest.mark.parametrize("faulty", ["ruff check", "ruff format --check", "bandit"])
+def test_a_fault_that_a_tool_finds_fails_the_check(bare, became, monkeypatch, capsys, faulty):
+    monkeypatch.setattr(verify.subprocess, "call", lambda command: " ".join(command[2:]).startswith(faulty))
     assert verify.main(["check"]) == 1
-    assert f"`{faulty}` found faults" in capsys.readouterr().err
+    assert f"`{faulty}" in capsys.readouterr().err
     assert became == []
 
 
@@ -100,3 +103,13 @@ def test_messages_says_how_many_are_left_to_translate(bare, monkeypatch, capsys)
 def test_messages_without_gettext_fails(bare, capsys):
     assert verify.main(["messages"]) == 1
     assert "what Debian calls gettext" in capsys.readouterr().err
+
+
+def test_no_rule_about_security_is_off_for_the_product_or_its_tools():
+    linting = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    off = {
+        place: [rule for rule in rules if rule.startswith("S") and not rule.startswith("SIM")]
+        for place, rules in {"everywhere": linting["ignore"], **linting["per-file-ignores"]}.items()
+    }
+    assert {place: rules for place, rules in off.items() if rules} == {"tests/**": ["S101", "S105", "S106"]}
+    assert "S" in linting["select"]

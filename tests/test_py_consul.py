@@ -3,6 +3,7 @@
 Both are imported as `consul`, so the fork is put into a directory of its own, before the installed library on the path.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 from tests.support.binaries import CACHE, PROJECT
 
 pytestmark = pytest.mark.slow
-FORK = "py-consul==1.8.0"
+LOCK = PROJECT / "tests" / "py-consul.lock"
+FORK = f"py-consul-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +23,15 @@ def fork_environment():
     target = CACHE / FORK
     if not target.exists():
         unfinished = CACHE / f"{FORK}-{os.getpid()}"
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", unfinished, FORK]
-        subprocess.run(install, check=True, timeout=300)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", unfinished]
+        subprocess.run([*install, "--require-hashes", "--only-binary", ":all:", "-r", LOCK], check=True, timeout=300)  # noqa: S603 (our own command)
         unfinished.rename(target)
     return {**os.environ, "PYTHONPATH": str(target)}
 
 
 def run_python(environment, *arguments):
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)  # noqa: S603 (our own command)
 
 
 def test_fork_is_what_is_imported(fork_environment):

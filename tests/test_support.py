@@ -119,7 +119,7 @@ def test_leak_fails_the_run(tmp_path, leak):
         f"def test_leaking():\n    secret = GUARD.new('a password')\n    {leak}\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
-    ended = subprocess.run([*command, module], cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([*command, module], cwd=PROJECT, capture_output=True, text=True, timeout=120)  # noqa: S603 (our own command)
     assert ended.returncode == 1
     assert "LEAK: the secret 'a password' appears in" in ended.stdout
 

@@ -4,13 +4,13 @@ https://developer.hashicorp.com/consul/api-docs/features/blocking
 """
 
 import logging
-import random
 import time
 from collections.abc import Iterator
 
 from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.durations import jittered
 from ..consul_agent.errors import ConsulError
 from ..messages import _, trace
 from .follower import Follower
@@ -49,7 +49,7 @@ def watch(follower: Follower, timeouts: Timeouts = TIMEOUTS, wait: int = WAIT_SE
         # Jitter, so that workers do not ask in step. With the publisher and the keeper, which ask a failing Consul as
         # well, a worker stays below one request a second.
         longest = min(LEAST_PAUSE_SECONDS * 2**failures, MOST_PAUSE_SECONDS)
-        yield random.uniform(longest / 2, longest)  # noqa: S311 (jitter, no secret)
+        yield jittered(longest / 2, longest)
 
 
 def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:

@@ -215,7 +215,7 @@ def _encrypted(sock: socket.socket, address: AgentAddress) -> socket.socket:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if address.cert:
-        context.load_cert_chain(*address.cert, password="")  # else OpenSSL would ask on the terminal
+        context.load_cert_chain(*address.cert, "")  # without a password OpenSSL would ask on the terminal
     return context.wrap_socket(sock, server_hostname=address.host)
 
 

@@ -4,7 +4,6 @@ docs/decisions/fleet.md says why each worker has a session.
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from contextlib import closing
 
 from ..consul_agent import kv, sessions
 from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.durations import jittered
 from ..consul_agent.errors import ConsulError, Denied, Refused
 from ..messages import Message, _, joined, unforeseen
 from .worker import Worker
@@ -69,8 +69,7 @@ class Publisher:
                         yield max(self._renew_at - time.monotonic(), 0.0)
             except ConsulError as error:
                 self._note(error)
-                jittered = random.uniform(LEAST_BACKOFF_SECONDS, backoff)  # noqa: S311 (no secret)
-                pause = DENIED_SECONDS if isinstance(error, Denied) else jittered
+                pause = DENIED_SECONDS if isinstance(error, Denied) else jittered(LEAST_BACKOFF_SECONDS, backoff)
                 backoff = MOST_BACKOFF_SECONDS
             yield pause
 
@@ -105,7 +104,7 @@ class Publisher:
 
     def _renew(self, client: Client) -> None:
         """Renew the session, or create one."""
-        due = time.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 (jitter, no secret)
+        due = time.monotonic() + jittered(0.8 * RENEW_SECONDS, 1.2 * RENEW_SECONDS)
         if self._session is None or not sessions.renew(client, self._session):
             self._session = self._published = None
             self._session = sessions.create(client, self._key, TTL_SECONDS)

@@ -1,7 +1,6 @@
 """The registration's control loop: compares the agent's entry with the desired one, and repairs it."""
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,7 +8,7 @@ from dataclasses import replace
 from .. import metrics
 from ..consul_agent import services
 from ..consul_agent.client import Client
-from ..consul_agent.durations import seconds
+from ..consul_agent.durations import jittered, seconds
 from ..consul_agent.errors import ConsulError, Missing
 from ..messages import _
 from .definition import ServiceDefinition
@@ -139,4 +138,4 @@ class Keeper:
 
 def _backoff(failures: int) -> float:
     longest = min(2.0**failures, MOST_BACKOFF_SECONDS)
-    return random.uniform(0.8 * longest, longest)  # noqa: S311 (jitter, no secret)
+    return jittered(0.8 * longest, longest)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import os
-import subprocess
+import subprocess  # nosec B404
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _pack(directory: Path) -> Path:
     command = ["npm", "pack", "--silent", "--ignore-scripts", f"axe-core@{VERSION}"]
     environment = os.environ | {"npm_config_cache": str(directory / "npm"), "npm_config_update_notifier": "false"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (npm, and constants)  # nosec B603
             command, cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:

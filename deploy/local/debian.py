@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -122,7 +122,7 @@ def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> 
     """Standard output of a command that must not prompt. Raises Unavailable with its last lines."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (the callers above pass lists, and no shell reads them)  # nosec B603
             command,
             cwd=cwd,
             env=environment,

@@ -14,8 +14,8 @@ from servers import Say
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") -> Path:
-    """The Python of `root`/`name`, with these requirements files of `root` installed; recreated when one changed.
+def provide(root: Path, locks: list[str], say: Say, name: str = ".venv") -> Path:
+    """The Python of `root`/`name`, with these locks of `root` installed; recreated when one changed.
 
     An environment belongs to the Python version that created it; another version gets its own: `.venv-3.12`.
     A stamp in it maps each installed file to its hash. It is written last: an environment whose creation was
@@ -24,8 +24,8 @@ def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") 
     directory = root / name
     if [library.name for library in directory.glob("lib/python*")] not in ([], [f"python{VERSION}"]):
         directory = root / f"{name}-{VERSION}"
-    python, stamp = directory / "bin" / "python", directory / "requirements.json"
-    wanted = {file: hashlib.sha256((root / file).read_bytes()).hexdigest() for file in requirements}
+    python, stamp = directory / "bin" / "python", directory / "locks.json"
+    wanted = {file: hashlib.sha256((root / file).read_bytes()).hexdigest() for file in locks}
     installed = _read(stamp) if python.exists() else {}
     if not installed or any(installed.get(file, value) != value for file, value in wanted.items()):
         _make(directory, say)
@@ -34,7 +34,9 @@ def provide(root: Path, requirements: list[str], say: Say, name: str = ".venv") 
     if missing:
         say(f"Installing {' and '.join(missing)} into {directory.name}")
         options = [option for file in missing for option in ("-r", str(root / file))]
-        checked([python, "-m", "pip", "install", "--disable-pip-version-check", *options])
+        # Wheels only: building an sdist would download tools that have no hash here, and run them.
+        trusted = ["--require-hashes", "--only-binary", ":all:"]
+        checked([python, "-m", "pip", "install", "--disable-pip-version-check", *trusted, *options])
         stamp.write_text(json.dumps(installed | wanted))
     return python
 

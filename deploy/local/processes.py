@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
-    """A step failed; the text says which, why, and what to do."""
+    """A step failed; the text says which, why, and what to do. `status` is the exit status that it leads to."""
+
+    status = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _start(
     output: IO[bytes] | int | None,
 ) -> "subprocess.Popen[bytes]":
     """Without an `output` it writes to the stdout and stderr of this process."""
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 (what `make` starts: lists of arguments, no shell)  # nosec B603
         command,
         env=environment,
         cwd=directory,

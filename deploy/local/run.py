@@ -18,6 +18,7 @@ from typing import NoReturn
 import consul_server
 import django_site
 import environment
+import locks
 import ports
 import redis_server
 from consul_server import Consul
@@ -61,7 +62,7 @@ def say(text: str) -> None:
 def _run(session: Session) -> NoReturn:
     if ignored := sorted(filter(django_site.leads_elsewhere, os.environ)):
         say(f"Everything runs on this machine; these environment variables are ignored: {', '.join(ignored)}.")
-    python = environment.provide(ROOT, ["requirements.txt"], say)
+    python = environment.provide(ROOT, locks.current(ROOT, ["requirements.txt"]), say)
     consul = consul_server.provide(partial(find_consul, LOCAL / "cache", say), LOCAL, session, say)
     site = Site(ROOT, python, ports.choose(SITE_PORT, "the site", say), f"127.0.0.1:{consul.port}")
     _prepare(site, consul, session)

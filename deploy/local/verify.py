@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import catalogs
 import debian
 import environment
+import locks
 from axe import find_axe
 from private import keep_private
 from processes import Failed
@@ -53,15 +54,18 @@ def bench(python: Path, arguments: list[str]) -> None:
     """Becomes the benchmark. The servers that it compares run in an environment without the tests' tools."""
     servers = _find_servers()
     _install_programs(BENCH_PROGRAMS)
-    peers = environment.provide(ROOT, ["requirements.txt", "bench/requirements.txt"], say, ".venv-bench")
+    lists = ["requirements.txt", "bench/requirements.txt"]
+    peers = environment.provide(ROOT, locks.current(ROOT, lists), say, ".venv-bench")
     _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(peers)})
 
 
 def check(python: Path, arguments: list[str]) -> None:
-    """Runs ruff, then becomes mypy. Raises Failed."""
-    for command in (["ruff", "check"], ["ruff", "format", "--check"]):
+    """Runs ruff and bandit, then becomes mypy. Raises Failed."""
+    bandit = ["bandit", "--quiet", "--recursive", "demo_site", "counter", "deploy", "manage.py", "gunicorn.conf.py"]
+    for command in (["ruff", "check"], ["ruff", "format", "--check"], bandit):
         say(" ".join(command))
-        if subprocess.call([str(python), "-m", *command]):
+        started = [str(python), "-m", *command]
+        if subprocess.call(started):  # noqa: S603 (one of the tools above)  # nosec B603
             raise Failed(f"`{' '.join(command)}` found faults.")
     say("mypy")
     # mypy's Django plugin loads the settings, which then read this file instead of Consul.
@@ -74,6 +78,19 @@ def messages(python: Path, arguments: list[str]) -> None:
     _install_programs({"gettext": PROGRAMS["gettext"]})
     untranslated = catalogs.update(ROOT, python)
     say(f"Messages that are not translated yet: {untranslated}")
+
+
+def lock(python: Path, arguments: list[str]) -> None:
+    """Writes the locks anew; `--upgrade` among the arguments takes newer versions. Raises Failed."""
+    locks.renew(ROOT, python, arguments)
+    say("The locks are those of the lists.")
+
+
+def audit(python: Path, arguments: list[str]) -> None:
+    """Asks whether what the locks name has known vulnerabilities. Raises Failed, also where nobody answers."""
+    if found := locks.audit(ROOT, python):
+        raise Failed("\n".join(["These packages have known vulnerabilities:", *found]))
+    say("No known vulnerabilities in what the locks name.")
 
 
 def _find_servers() -> dict[str, str]:
@@ -92,7 +109,7 @@ def _install_programs(programs: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _become(command: list[str], variables: Mapping[str, str]) -> None:
-    os.execve(command[0], command, {**os.environ, **variables})
+    os.execve(command[0], command, {**os.environ, **variables})  # noqa: S606 (a task above)  # nosec B606
 
 
 def say(text: str) -> None:
@@ -100,18 +117,27 @@ def say(text: str) -> None:
 
 
 TASKS = {task.__name__: task for task in (test, quick, soak, bench, check, messages)}
+ABOUT_LOCKS = {task.__name__: task for task in (lock, audit)}
+
+
+def _run(task: str, arguments: list[str]) -> None:
+    if task in ABOUT_LOCKS:
+        # As locked before: a lock that is old is what `make lock` mends.
+        python = environment.provide(ROOT, [locks.lock_of(locks.TOOLS)], say, ".venv-locks")
+        ABOUT_LOCKS[task](python, arguments)
+    else:
+        TASKS[task](environment.provide(ROOT, locks.current(ROOT, REQUIREMENTS), say), arguments)
 
 
 def main(arguments: list[str]) -> int:
     """The exit status, unless this process becomes a tool with its own."""
     os.chdir(ROOT)
     try:
-        python = environment.provide(ROOT, REQUIREMENTS, say)
-        TASKS[arguments[0]](python, arguments[1:])
+        _run(arguments[0], arguments[1:])
         return 0
     except (Failed, ServerNotFound) as reason:
         print(f"==> FAILED: {reason}", file=sys.stderr)
-    return 1
+        return reason.status if isinstance(reason, Failed) else 1
 
 
 if __name__ == "__main__":

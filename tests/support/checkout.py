@@ -18,7 +18,8 @@ from tests.support.ports import free_port
 from tests.support.processes import BOUND, ServerProcess, clean_environment
 from tests.support.waiting import wait_until
 
-FILES = ("Makefile", "deploy", "demo_site", "counter", "manage.py", "gunicorn.conf.py", "requirements.txt")
+LOCK = "requirements.lock"
+FILES = ("Makefile", "deploy", "demo_site", "counter", "manage.py", "gunicorn.conf.py", "requirements.txt", LOCK)
 
 
 class Checkout(ServerProcess):
@@ -66,8 +67,8 @@ class Checkout(ServerProcess):
         shutil.copy(own / "pyvenv.cfg", lent)
         for name in ("bin", "lib"):
             (lent / name).symlink_to(own / name)
-        digest = hashlib.sha256((self.root / "requirements.txt").read_bytes()).hexdigest()
-        (lent / "requirements.json").write_text(json.dumps({"requirements.txt": digest}))
+        digest = hashlib.sha256((self.root / LOCK).read_bytes()).hexdigest()
+        (lent / "locks.json").write_text(json.dumps({LOCK: digest}))
 
     @property
     def command(self):

@@ -34,7 +34,7 @@ class ServerProcess:
     def launch(self, arguments, *, environment, stdin=b"", cwd=None):
         """Start the process with exactly this environment; its standard output and error go to the log."""
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 (our own command)
                 [str(argument) for argument in arguments],
                 env=environment,
                 cwd=cwd or self.directory,
@@ -112,7 +112,7 @@ def printed_by(module, *arguments, bound=120):
     """The JSON that a module prints in a process of its own."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     environment = clean_environment(PROJECT)
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=bound)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=bound)  # noqa: S603 (our own command)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -92,7 +92,7 @@ class Site(ServerProcess):
 
     def _run(self, command, bound, environment):
         began = time.monotonic()
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 (our own command)
             command,
             cwd=self.project,
             env={**self.environment, **environment},

@@ -2,7 +2,7 @@
 
 import os
 
-SECRET_KEY = "bench"
+SECRET_KEY = "bench"  # noqa: S105 (made up)
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "ordinary_urls"
 INSTALLED_APPS = [
