@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from demo_site.consul_agent import kv, services, sessions
-from demo_site.consul_agent.errors import Garbled, Unreachable
+from demo_site.consul_agent.errors import Garbled, TooLong, Unreachable
 from tests.support.certificates import make_certificates
 from tests.support.peers import Peer, answering, dripping, flooding
 from tests.test_consul_client import SHORT, USUAL, client_of, fails
@@ -66,7 +66,7 @@ def test_answer_is_bounded_whatever_part_of_it_is_endless(ends, part):
     start, content = PARTS[part]
     tracemalloc.start()
     try:
-        ends(flooding(start, b"".join(content) if isinstance(content, list) else content), Garbled, timeouts=USUAL)
+        ends(flooding(start, b"".join(content) if isinstance(content, list) else content), TooLong, timeouts=USUAL)
         assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
     finally:
         tracemalloc.stop()
@@ -185,16 +185,16 @@ HOSTILE = {
 def test_json_is_bounded_before_it_is_built(ends, kind):
     tracemalloc.start()
     try:
-        ends(answering(answer(HOSTILE[kind])), Garbled, ask=INSTANCES, timeouts=USUAL)
+        ends(answering(answer(HOSTILE[kind])), TooLong, ask=INSTANCES, timeouts=USUAL)
         assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
     finally:
         tracemalloc.stop()
 
 
 @pytest.mark.parametrize("ask", [lambda client: kv.read(client, "key"), INSTANCES], ids=["library", "own"])
-def test_json_that_is_nested_deeply_is_told_as_garbled(ends, ask):
+def test_json_that_is_nested_deeply_is_told(ends, ask):
     body = b'[{"Key":' + b"[" * 40 + b"]" * 40 + b"}]"
-    ends(answering(answer(body)), Garbled, "too deep", ask=ask)
+    ends(answering(answer(body)), TooLong, "too deep", ask=ask)
 
 
 def test_long_texts_of_punctuation_are_no_deep_json(ends):
@@ -216,7 +216,7 @@ def test_long_texts_of_punctuation_are_no_deep_json(ends):
     ids=["session", "registration", "key", "keys", "instances"],
 )
 def test_answer_is_bounded_to_what_the_question_needs(ends, ask, size):
-    ends(answering(answer(b" " * size)), Garbled, f"more than {size} bytes", ask=ask, timeouts=USUAL)
+    ends(answering(answer(b" " * size)), TooLong, f"more than {size} bytes", ask=ask, timeouts=USUAL)
 
 
 def test_longest_value_that_consul_keeps_is_read(consul, config_key):

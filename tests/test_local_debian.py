@@ -47,6 +47,8 @@ class Archive:
         (tree / "usr" / "bin").mkdir(parents=True)
         (tree / "usr" / "bin" / "demo-tool").write_text("#!/bin/sh\necho packaged\n")
         (tree / "usr" / "bin" / "demo-tool").chmod(0o755)
+        for folder in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)  # whatever the umask
         package = pool / "demo-tool_1.0.deb"
         subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, package], capture_output=True, check=True)  # noqa: S603, S607 (our own command)
         content = package.read_bytes()

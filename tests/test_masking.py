@@ -17,7 +17,9 @@ WORST = ["?", "&", "?password=", "://", "://:", "://@", ":", "@", "://a:", "://a
 
 @pytest.fixture
 def masker(monkeypatch):
-    monkeypatch.setattr(masking, "settings", SimpleNamespace(SECRET_KEY="", DATABASES={"default": {}}))
+    monkeypatch.setattr(
+        masking, "settings", SimpleNamespace(SECRET_KEY="", SECRET_KEY_FALLBACKS=[], DATABASES={"default": {}})
+    )
     monkeypatch.setattr(masking, "salted_hmac", partial(salted_hmac, secret="of the tests"))
     return masking.Masker(Environment({}))
 
