@@ -30,7 +30,10 @@ class ReporterFilter(SafeExceptionReporterFilter):
 
 
 class Reporter(ExceptionReporter):
-    """Masks the data before they are escaped, and the page once more: it shows the text of objects, too."""
+    """Masks the data before they are escaped, and the page once more: it shows the text of objects, too.
+
+    What was safe HTML stays so: a mask is no markup.
+    """
 
     def get_traceback_data(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = _clean(super().get_traceback_data(), masker(self.request))
@@ -38,11 +41,11 @@ class Reporter(ExceptionReporter):
 
     def get_traceback_html(self) -> SafeString:
         safe = str(super().get_traceback_html())
-        return SafeString(masker(self.request).clean(safe))  # nosec B703 (a mask is no markup)
+        return SafeString(masker(self.request).clean(safe))  # nosec B703
 
     def get_traceback_text(self) -> SafeString:
         safe = str(super().get_traceback_text())
-        return SafeString(masker(self.request).clean(safe))  # nosec B703 (the same)
+        return SafeString(masker(self.request).clean(safe))  # nosec B703
 
 
 class MaskedErrorsMiddleware:

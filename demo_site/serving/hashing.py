@@ -6,7 +6,7 @@ with it the event loop, while it waits for the CPU.
 
 import base64
 import os
-import subprocess  # nosec B404 (see below)
+import subprocess  # nosec B404
 import sys
 import threading
 
