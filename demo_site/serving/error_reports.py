@@ -53,7 +53,8 @@ class MaskedErrorsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code >= 400 and not response.streaming:
+        is_text = response.headers.get("Content-Type", "").startswith("text/")
+        if response.status_code >= 400 and is_text and not response.streaming:
             response.content = masker(request).clean(response.content.decode()).encode()
             response.headers["Content-Length"] = str(len(response.content))
         return response
