@@ -112,7 +112,8 @@ def test_one_program_of_the_package_is_put_where_it_was_asked_for(mirror, tmp_pa
     before = apt_state()
     tool = unpack(tmp_path / "cache")
     assert subprocess.run([tool], capture_output=True, text=True, check=True).stdout == "packaged\n"  # noqa: S603 (our own command)
-    assert list((tmp_path / "cache").iterdir()) == [tool]
+    assert debian.is_whole(tool)
+    assert sorted((tmp_path / "cache").iterdir()) == [tool, tool.with_name("tool.sha256")]
     assert apt_state() == before
 
 

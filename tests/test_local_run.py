@@ -82,7 +82,7 @@ class Occupied:
 
 @pytest.fixture(scope="module")
 def running():
-    """One run that tests may only read, in a shell whose variables point at other servers."""
+    """One run that tests may only read, in a shell whose variables point elsewhere and whose umask allows all."""
     with Checkout() as made:
         made.environment |= {
             "CONSUL_HTTP_ADDR": "127.0.0.1:1",
@@ -90,7 +90,12 @@ def running():
             "DATABASE_URL": "sqlite:////nowhere/db.sqlite3",
             "DJANGO_SETTINGS_MODULE": "another.settings",
         }
-        yield made.start()
+        before = os.umask(0)
+        try:
+            made.start()
+        finally:
+            os.umask(before)
+        yield made
 
 
 def test_it_registers_one_healthy_instance_that_dns_knows(running):
@@ -156,8 +161,6 @@ def test_what_is_in_its_folder_is_for_its_user_only_whatever_the_umask_and_who_m
         program.touch(0o777)
         (local / "link").symlink_to(tmp_path)
         private.keep_private(local)
-        (local / "log").mkdir()
-        (local / "log" / "later").touch()
     finally:
         os.umask(before)
     assert open_to_others(tmp_path / ".local") == []

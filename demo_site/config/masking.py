@@ -74,8 +74,9 @@ class Masker:
 
 def _environment_secrets(environment: Environment) -> Iterator[str]:
     """Those inside DATABASE_URL included; some may be empty."""
-    yield from (environment.text[variable.name] for variable in TABLE if variable.secret)
-    yield from (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    for value in (environment[variable.name] for variable in TABLE if variable.secret):
+        yield from value if isinstance(value, list) else [value]
+    yield settings.SECRET_KEY
     database = settings.DATABASES["default"]
     options = [value for name, value in database.get("OPTIONS", {}).items() if "password" in name.lower()]
     yield from (str(value) for value in (database.get("PASSWORD"), *options) if value)

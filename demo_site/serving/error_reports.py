@@ -40,12 +40,12 @@ class Reporter(ExceptionReporter):
         return cleaned
 
     def get_traceback_html(self) -> SafeString:
-        safe = str(super().get_traceback_html())
-        return SafeString(masker(self.request).clean(safe))  # nosec B703
+        safe = super().get_traceback_html()
+        return type(safe)(masker(self.request).clean(safe))
 
     def get_traceback_text(self) -> SafeString:
-        safe = str(super().get_traceback_text())
-        return SafeString(masker(self.request).clean(safe))  # nosec B703
+        safe = super().get_traceback_text()
+        return type(safe)(masker(self.request).clean(safe))
 
 
 class MaskedErrorsMiddleware:
@@ -58,7 +58,8 @@ class MaskedErrorsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code >= 400 and not response.streaming:
+        is_text = response.headers.get("Content-Type", "").startswith("text/")
+        if response.status_code >= 400 and is_text and not response.streaming:
             response.content = masker(request).clean(response.content.decode()).encode()
             response.headers["Content-Length"] = str(len(response.content))
         return response

@@ -7,9 +7,8 @@ from pathlib import Path
 
 
 def keep_private(local: Path) -> None:
-    """Makes the folder; it and all in it is for its owner only, and so is what this process and its children make."""
-    os.umask(0o077)
-    local.mkdir(parents=True, exist_ok=True)
+    """Makes the folder; it and all in it is for its owner only."""
+    local.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder, _folders, files in os.walk(local):
         for path in (Path(folder), *(Path(folder) / name for name in files)):
             with contextlib.suppress(OSError):  # another user's, or gone meanwhile: a server may be running

@@ -137,6 +137,7 @@ def _deregister(site: Site) -> None:
 @contextlib.contextmanager
 def _run_lock() -> Iterator[None]:
     """Holds the lock that prevents a second `make run` on the same data. Raises Failed."""
+    os.umask(0o077)  # for the servers too
     keep_private(LOCAL)
     (LOCAL / "log").mkdir(exist_ok=True)
     with (LOCAL / "run.lock").open("w") as lock:

@@ -109,6 +109,7 @@ def _install_programs(programs: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _become(command: list[str], variables: Mapping[str, str]) -> None:
+    keep_private(CACHE.parent)  # what was fetched, too; without a umask, because tests build packages for everybody
     os.execve(command[0], command, {**os.environ, **variables})  # noqa: S606 (a task above)  # nosec B606
 
 
