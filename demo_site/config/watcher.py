@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Iterator
 
-from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.errors import ConsulError
@@ -58,6 +57,7 @@ def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:
     while True:
         asked_at = time.monotonic()
         patience = min(wait, REJECTED_WAIT_SECONDS) if follower.live.status.rejected else wait
+        follower.prove(patience)
         found, entry = kv.query(client, key, index, patience)
         while follower.is_past(entry):
             found, entry = kv.query(client, key)
@@ -73,14 +73,15 @@ def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:
         index = max(found, 1)
 
 
-def run(follower: Follower) -> None:
+def run(follower: Follower, wait: int = WAIT_SECONDS) -> None:
     """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
     while True:
         try:
-            for pause in watch(follower):
-                metrics.publish(follower.live)
+            for pause in watch(follower, wait=wait):
+                follower.prove(pause)
                 time.sleep(pause)
         except Exception as error:
             logger.error("The watch failed and starts again:\n%s", trace(error))
             follower.fail(error)
+            follower.prove(MOST_PAUSE_SECONDS)
             time.sleep(MOST_PAUSE_SECONDS)
