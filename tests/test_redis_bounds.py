@@ -121,6 +121,26 @@ def test_reply_that_floods_is_bounded(command):
             tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [b":abc\r\n", b"$x\r\n", b"*x\r\n", b":" + b"9" * 5000 + b"\r\n", b"*1\r\n" * 3000, b"\xff\r\n", b"\r\n"],
+    ids=lambda reply: str(reply[:8]),
+)
+@pytest.mark.parametrize("command", REPLIES)
+def test_reply_that_is_not_of_redis_is_an_error_of_redis(reply, command):
+    """Which every caller handles: the visitor is answered 503, the watch goes on."""
+    with Peer(answering_until(command, [reply])) as peer:
+        client = open_client(config(peer))
+        fails_in_time((lambda: client.incr("hits")) if command == b"INCR" else client.ping)
+
+
+@pytest.mark.parametrize("reply", [b"+hello\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n"])
+def test_server_that_does_not_answer_pong_is_no_redis(reply):
+    with Peer(answering_until(b"PING", [reply])) as peer:
+        (fault,) = probe.faults(config(peer))
+        assert (fault.path, "is not Redis" in fault.problem) == ("redis_host", True)
+
+
 def test_connection_that_is_used_again_has_its_whole_time_again(redis):
     client = open_client(RedisConfig(**redis.document()))
     number = client.client_id()

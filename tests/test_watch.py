@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import itertools
 import json
 import logging
 import re
@@ -19,6 +20,7 @@ from demo_site.consul_agent.client import Client
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
 from tests.support.following import QUICK, Following
+from tests.support.peers import Peer
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
@@ -201,6 +203,12 @@ def silent(redis, new_proxy):
     return {"redis_port": proxy.port}, "redis_config.redis_host"
 
 
+def dripping(redis, new_proxy):
+    proxy = new_proxy(redis.port)
+    proxy.drip(0.25)  # the answers to AUTH and PING take three seconds
+    return {"redis_port": proxy.port}, "redis_config.redis_host"
+
+
 def no_redis(redis, new_proxy):
     proxy = new_proxy(redis.port)
     proxy.answer_http("400 Bad Request")
@@ -236,7 +244,7 @@ def odd_scope(redis, new_proxy):
 
 
 UNUSABLE = [
-    *(unreachable, silent, no_redis, wrong_password, no_password, no_such_database),
+    *(unreachable, silent, dripping, no_redis, wrong_password, no_password, no_such_database),
     *(no_such_host, label_too_long, empty_label, odd_scope),
 ]
 
@@ -629,6 +637,51 @@ def test_answers_in_turn_from_two_stores_do_not_make_it_spin(follow, redis, prox
         following.step()
         pauses.append(following.pause)
     assert all(pause >= 1 for pause in pauses[2:])
+
+
+@pytest.fixture
+def newer_at_once(redis):
+    """An agent that answers each question at once, each time with a higher index. The function makes the message."""
+    peers = []
+
+    def make(message):
+        def behave(connection):
+            for index in itertools.count(1):
+                connection.recv(65536)
+                answer = consul_answer(index, document(redis, message(index)))
+                connection.sendall(answer.replace(b"Connection: close", b"Connection: keep-alive"))
+
+        peers.append(Peer(behave))
+        return peers[-1]
+
+    yield make
+    for each in peers:
+        each.__exit__()
+
+
+@pytest.mark.parametrize(
+    ("message", "at_once"), [(lambda index: "same", 2), (str, watcher.MOST_CHANGES_AT_ONCE)], ids=["same", "changing"]
+)
+@pytest.mark.slow
+def test_agent_that_answers_newer_at_once_for_ever_is_asked_ten_times_a_second(newer_at_once, message, at_once):
+    following = Following(newer_at_once(message), "k", wait=30)
+    began, asked = time.monotonic(), 0
+    while asked < at_once or time.monotonic() - began < 3:
+        following.step()
+        asked += 1
+        time.sleep(following.pause)
+    assert asked <= at_once + 10 * (time.monotonic() - began) + 1
+    assert following.message == message(asked)
+    following.close()
+
+
+def test_burst_of_changes_is_followed_without_a_pause(follow, consul, redis, config_key):
+    following = follow(wait=30)
+    following.step()
+    for number in range(30):
+        consul.put(config_key, document(redis, str(number)))
+        following.step()
+        assert (following.message, following.pause) == (str(number), 0)
 
 
 # The thread.

@@ -29,6 +29,11 @@ class Follower:
         self.live = live
         self._took_over = False
 
+    def prove(self, seconds: float) -> None:
+        """Have the status hold until the next sign, in `seconds`, for everybody who is shown it."""
+        self.live.prove(seconds)
+        metrics.publish(self.live)
+
     def expect_answer(self) -> None:
         """Consul's answer is there, and is not read yet.
 

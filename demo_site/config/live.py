@@ -1,7 +1,10 @@
 """The configuration in force in this process: one reference that is replaced as a whole."""
 
 import logging
+import math
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,10 @@ from ..redis_cache.lazy import LazyClient
 from .revision import Revision
 from .shared import SharedState
 from .source import Start
-from .status import CURRENT, SNAPSHOT, Status, initial, out_of_step, transition
+from .status import CURRENT, SNAPSHOT, Proof, Status, initial, out_of_step, outlived, transition
 
+# What a step of the watch may take beyond the wait that it asked for: Consul's jitter, a probe, a slow machine.
+GRACE_SECONDS = 10.0
 NOT_FOLLOWED = _("this process does not follow the key: gunicorn.conf.py, which starts the watch, was not read")
 
 logger = logging.getLogger(__name__)
@@ -41,7 +46,8 @@ class Live:
         snapshot = start.environment["DEMO_CONFIG_SNAPSHOT"]
         self.shared = SharedState(Path(snapshot) if snapshot else None, start.revision)
         self._in_force = InForce(start.revision) if start.revision else None
-        self.status = _not_followed(start.revision) if start.revision else Status(CURRENT)
+        self._status = _not_followed(start.revision) if start.revision else Status(CURRENT)
+        self._proof: Proof | None = None  # what nobody follows does not grow old
         self.listeners: list[Callable[[], None]] = []
 
     @property
@@ -50,6 +56,28 @@ class Live:
         if self._in_force is None:
             raise self.start.error or RuntimeError("started without a configuration")
         return self._in_force
+
+    @property
+    def status(self) -> Status:
+        """As the watch left it, for as long as it is proven: whatever became of the watch, its word does not last."""
+        proof = self._proof
+        if proof is None or time.monotonic() <= proof.until:
+            return self._status
+        return outlived(self._status, self.in_force.revision, proof)
+
+    @property
+    def proven_until(self) -> float:
+        """When the status ends to hold, in seconds of the monotonic clock."""
+        return self._proof.until if self._proof else math.inf
+
+    def prove(self, seconds: float) -> None:
+        """The watch works: its next sign comes in so many seconds, and `GRACE_SECONDS` more at most."""
+        now, longest = datetime.now(UTC), seconds + GRACE_SECONDS
+        is_late = time.monotonic() > self.proven_until
+        self._proof = Proof(now, now + timedelta(seconds=longest), time.monotonic() + longest)
+        if is_late:
+            logger.warning("The watch gives signs again")
+            self.notify()
 
     def redis(self) -> Any:
         return self.in_force.redis
@@ -63,11 +91,11 @@ class Live:
         if inherited and not inherited.same_as(self.in_force.revision):
             self._in_force = InForce(inherited)
         revision = self.in_force.revision
-        self.status = initial(revision)
+        self._status = initial(revision)
         self.shared.publish(revision)
         self.shared.save_snapshot(revision, revision.loaded_at)
-        if self.status.state == SNAPSHOT:
-            logger.warning("Consul was out of reach at the start: %s", self.status.reason)
+        if self._status.state == SNAPSHOT:
+            logger.warning("Consul was out of reach at the start: %s", self._status.reason)
 
     def replace(self, revision: Revision) -> None:
         """Put a revision in force, whose probe has passed."""
@@ -79,8 +107,8 @@ class Live:
             old.client.retire()
 
     def become(self, status: Status) -> None:
-        old, self.status = self.status, transition(self.status, status, self.in_force.revision)
-        if self.status is not old:
+        old, self._status = self._status, transition(self._status, status, self.in_force.revision)
+        if self._status is not old:
             self.notify()
 
     def notify(self) -> None:

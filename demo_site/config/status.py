@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ..consul_agent.kv import Entry
 from ..document.parsing import Fault
@@ -85,6 +86,22 @@ def out_of_step(revision: Revision, reason: Message) -> Status:
     if revision.kind == "snapshot":
         return Status(SNAPSHOT, joined([running_on(revision), reason]))
     return Status(STALE, reason)
+
+
+class Proof(NamedTuple):
+    """How long a status holds without another sign of the watch: until a moment, also as one of the monotonic clock."""
+
+    given_at: datetime
+    expires_at: datetime
+    until: float
+
+
+def outlived(status: Status, revision: Revision, proof: Proof) -> Status:
+    """What is left of a status when its watch hangs or has ended."""
+    time = f"{proof.given_at:%Y-%m-%d %H:%M:%S} UTC"
+    lost = out_of_step(revision, _("the watch has given no sign since %(time)s; restart the instance", time=time))
+    since = status.since if status.state == lost.state else proof.expires_at
+    return replace(lost, rejected=status.rejected, since=since)
 
 
 def transition(old: Status, new: Status, in_force: Revision) -> Status:

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator
 
-from .. import metrics
 from ..consul_agent import kv
 from ..consul_agent.client import Client, Timeouts
 from ..consul_agent.durations import jittered
@@ -22,6 +21,9 @@ TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 # A document whose Redis did not answer is probed again: it may have been put before its server was up.
 REJECTED_WAIT_SECONDS = 15
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 5.0
+# An agent may answer at once for ever: with the same value it is asked ten times a second, with another one each time
+# not more often either in the long run. So many changes in a row, as a script puts them, reach a worker at once.
+LEAST_SECONDS_PER_ANSWER, MOST_CHANGES_AT_ONCE = 0.1, 200
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +56,12 @@ def watch(follower: Follower, timeouts: Timeouts = TIMEOUTS, wait: int = WAIT_SE
 
 def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:
     """One step for each answer, until there is an error or an index that goes back: a restored or emptied store."""
-    index, key = 0, follower.live.start.key
+    index, value, key = 0, None, follower.live.start.key
+    pace = _Pace()
     while True:
         asked_at = time.monotonic()
         patience = min(wait, REJECTED_WAIT_SECONDS) if follower.live.status.rejected else wait
+        follower.prove(patience)
         found, entry = kv.query(client, key, index, patience)
         while follower.is_past(entry):
             found, entry = kv.query(client, key)
@@ -69,18 +73,35 @@ def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:
             return
         quick = time.monotonic() - asked_at < LEAST_PAUSE_SECONDS
         # Consul answers at once only with news. What does so without news, or without the key, is not asked in a loop.
-        yield LEAST_PAUSE_SECONDS if quick and (entry is None or found == index) else 0.0
+        pause = LEAST_PAUSE_SECONDS if quick and (entry is None or found == index) else 0.0
+        is_same = entry is not None and entry.value == value
+        yield max(pause, LEAST_SECONDS_PER_ANSWER if quick and is_same else 0.0, pace.pause())
+        value = entry and entry.value
         index = max(found, 1)
 
 
-def run(follower: Follower) -> None:
+class _Pace:
+    """A token bucket: many answers at once are not slowed down, an endless stream of them is."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def pause(self) -> float:
+        """The seconds until the next question, after one more answer."""
+        now = time.monotonic()
+        self._due = max(self._due, now - MOST_CHANGES_AT_ONCE * LEAST_SECONDS_PER_ANSWER) + LEAST_SECONDS_PER_ANSWER
+        return max(self._due - now, 0.0)
+
+
+def run(follower: Follower, wait: int = WAIT_SECONDS) -> None:
     """Step for ever; for a thread of its own. Not even a fault of our own ends the watch."""
     while True:
         try:
-            for pause in watch(follower):
-                metrics.publish(follower.live)
+            for pause in watch(follower, wait=wait):
+                follower.prove(pause)
                 time.sleep(pause)
         except Exception as error:
             logger.error("The watch failed and starts again:\n%s", trace(error))
             follower.fail(error)
+            follower.prove(MOST_PAUSE_SECONDS)
             time.sleep(MOST_PAUSE_SECONDS)

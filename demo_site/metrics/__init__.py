@@ -7,10 +7,9 @@ import time
 from typing import Any
 
 from ..identity import METRICS_PREFIX as PREFIX
-from .families import Counter, Gauge, Histogram, text
+from .families import Counter, Gauge, Histogram, States, text
 
 FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open", "internal")
-STATES = ("current", "rejected", "stale", "snapshot", "file")
 
 
 def _age(moments: list[float]) -> float | None:
@@ -36,7 +35,12 @@ DURATION = Histogram(
 )
 INDEX = Gauge(f"{PREFIX}_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
 LOADED_AT = Gauge(f"{PREFIX}_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
-STATE = Gauge(f"{PREFIX}_state", "Workers whose configuration is in this state.", label="state", values=STATES)
+STATE = States(
+    f"{PREFIX}_state",
+    "Workers whose configuration is in this state.",
+    "state",
+    {"current": "stale", "rejected": "stale", "stale": "stale", "snapshot": "snapshot", "file": "file"},
+)
 REJECTED = Counter(f"{PREFIX}_rejected_total", "Documents that did not take effect, counted by each worker.")
 WATCH_ERRORS = Counter(f"{PREFIX}_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
 CONTACT_AT = Gauge(
@@ -60,8 +64,7 @@ def publish(live: Any) -> None:
     revision, status = live.in_force.revision, live.status
     INDEX.set(revision.index or 0)
     LOADED_AT.set(revision.loaded_at.timestamp())
-    for state in STATES:
-        STATE.set(state == status.state, state)
+    STATE.set(status.state, live.proven_until)
 
 
 def exposition() -> str:

@@ -1,7 +1,9 @@
 """Metric families over shared numbers, and their text. https://prometheus.io/docs/instrumenting/exposition_formats/"""
 
+import collections
+import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from . import cells
 
@@ -77,7 +79,32 @@ class Gauge:
                 yield "", f'{self._label}="{value}"' if self._label else "", number
 
 
-def text(family: Counter | Histogram | Gauge) -> str:
+class States:
+    """How many of the living processes are in each state.
+
+    A state holds until a moment of the monotonic clock, which the processes share; then it is the one that `outlived`
+    names, whether or not its process can still say so.
+    """
+
+    kind = "gauge"
+
+    def __init__(self, name: str, doc: str, label: str, outlived: Mapping[str, str]) -> None:
+        self.name, self.doc, self._label, self._outlived = name, doc, label, outlived
+        self._cells = {state: cells.allocate(survives=False) for state in outlived}
+
+    def set(self, current: str, proven_until: float) -> None:
+        for state, cell in self._cells.items():
+            cells.put(cell, proven_until if state == current else 0.0)
+
+    def samples(self) -> Samples:
+        now, counts = time.monotonic(), collections.Counter[str]()
+        for state, cell in self._cells.items():
+            counts.update(state if until >= now else self._outlived[state] for until in cells.of_living(cell) if until)
+        for state in self._cells:
+            yield "", f'{self._label}="{state}"', float(counts[state])
+
+
+def text(family: Counter | Histogram | Gauge | States) -> str:
     """The family in Prometheus's text format."""
     lines = [f"# HELP {family.name} {family.doc}", f"# TYPE {family.name} {family.kind}"]
     for suffix, labels, value in family.samples():

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.backoff import ConstantBackoff
 from redis.connection import Connection, ConnectionPool
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
@@ -93,6 +93,13 @@ class ConnectRetryingConnection(Connection):
             raise CannotConnect(*error.args) from error
         self._is_counted = True
         metrics.POOL_CONNECTIONS.add(1)
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As usual, where the peer speaks Redis's protocol; else redis-py fails with errors that are not its own."""
+        try:
+            return super().read_response(*args, **kwargs)
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponse(f"a reply that is not Redis's ({type(error).__name__})") from error
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
         super().disconnect(*args, **kwargs)

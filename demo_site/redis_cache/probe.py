@@ -13,7 +13,10 @@ def faults(config: RedisConfig) -> list[Fault]:
     place = f"{config.redis_host}:{config.redis_port}"
     client = LazyClient(config)
     try:
-        client.get().ping()
+        if not client.get().ping():
+            return [
+                Fault("redis_host", _("what listens at %(place)s is not Redis: it does not answer PONG", place=place))
+            ]
     except AuthenticationError as error:
         return [Fault("redis_password", _("the Redis at %(place)s refuses it (%(reason)s)", place=place, reason=error))]
     except ResponseError as error:

@@ -15,7 +15,10 @@ def start() -> None:
     """Follow the configuration and publish this worker. Call it once in each serving process, after the fork."""
     live: Live = settings.CONFIGURATION
     live.serve()
-    metrics.publish(live)
-    if live.in_force.revision.kind != "file":
-        threading.Thread(target=watcher.run, args=(Follower(live),), name="configuration-watch", daemon=True).start()
+    if live.in_force.revision.kind == "file":
+        metrics.publish(live)
+    else:
+        follower = Follower(live)
+        follower.prove(watcher.WAIT_SECONDS)
+        threading.Thread(target=watcher.run, args=(follower,), name="configuration-watch", daemon=True).start()
     this_worker.publish(live)
