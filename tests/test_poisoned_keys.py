@@ -306,3 +306,15 @@ def test_what_is_no_list_of_keys_is_no_answer_of_consul(agent, body):
 def test_more_keys_than_are_read_say_what_to_do(agent):
     with client_of(agent(["x" * 17_000_000])) as client, pytest.raises(TooLong, match=r"Delete those that are not"):
         listing.names(client, "prefix/")
+
+
+def test_keys_that_are_not_read_in_time_are_left_out(consul, config_key, new_proxy):
+    for name in "abc":
+        consul.put(f"{config_key}/{name}", name)
+    proxy = new_proxy(consul.http_port)
+    proxy.delay(0.3)
+    with client_of(proxy.address) as client:
+        found = listing.one_by_one(client, f"{config_key}/", ["a", "gone", "b", "c"], 0.4)
+    assert found["a"].value == b"a"
+    assert found["gone"] is None
+    assert "c" not in found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ..messages import _
 from . import kv
 from .client import Client
-from .errors import Garbled, TooLong
+from .errors import Garbled, TooLong, Unreachable
 from .kv import Entry
 
 _MOST_IN_ONE_ANSWER = 5_000  # keys whose values are asked for together: a few megabytes, and some 0.1 s
@@ -32,14 +32,14 @@ def names(client: Client, prefix: str) -> list[str]:
 def entries(client: Client, prefix: str, chosen: Sequence[str], total: int, seconds: float) -> dict[str, Entry | None]:
     """The entries of the `chosen` names below `prefix`, where `total` keys are; None for one that has gone since.
 
-    In one request; where the answer would be too long, one by one: those not read within `seconds` are not in the
+    In one request; where the answer is too long, one by one: those not read within `seconds` are not in the
     result. Raises `ConsulError`.
     """
     if 1 < total <= _MOST_IN_ONE_ANSWER:
         try:
             there = {entry.key.removeprefix(prefix): entry for entry in kv.tree(client, prefix)}
             return {name: there.get(name) for name in chosen}
-        except TooLong:
+        except (TooLong, Unreachable):  # an agent that has to send very much does not begin in time
             pass
     return one_by_one(client, prefix, chosen, seconds)
 

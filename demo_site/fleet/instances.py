@@ -89,7 +89,7 @@ def overview(
     published = defaultdict(list)
     for name in names:
         published[instance_of(name) or ""].append(name)
-    others = published.pop("", [])
+    others = [prefix(config_key) + name for name in published.pop("", [])]
     read = listing.entries(client, prefix(config_key), _chosen(published, health), len(names), seconds)
     workers = _workers(read, stored_index)
     instances = []
