@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ..config.revision import timestamp
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client
+from ..consul_agent.errors import Denied
 from ..messages import _
 from .publisher import GONE_SECONDS
 from .worker import Worker, parsed, prefix
@@ -59,7 +60,7 @@ def overview(client: Client, config_key: str, service: str, stored_index: int | 
 
     The list includes instances without a registration and registered ones without workers. A worker that reports to be
     current with another index than the key's `stored_index`, if that is known, is "behind": its watch receives nothing.
-    What the token may not read is omitted. Raises `ConsulError`.
+    Registrations that the token may not see are omitted: Consul does not tell them from none. Raises `ConsulError`.
     """
     workers = _workers(client, config_key, stored_index)
     found = services.health_instances(client, service)
@@ -73,12 +74,22 @@ def _workers(client: Client, config_key: str, stored_index: int | None) -> dict[
     start = prefix(config_key)
     alive_at = timestamp(datetime.now(UTC) - timedelta(seconds=GONE_SECONDS))
     found = defaultdict(list)
-    for entry in kv.tree(client, start):
+    for entry in _entries(client, start):
         # Without a renewal since then, Consul would have ended the session and deleted the key.
         worker = parsed(entry.key.removeprefix(start), entry.value, alive_at if entry.session else "")
         if worker is not None:
             found[worker.instance].append(_judged(worker, stored_index))
     return found
+
+
+def _entries(client: Client, start: str) -> list[kv.Entry]:
+    if found := kv.tree(client, start):
+        return found
+    try:
+        kv.query(client, start)  # Consul leaves out of a list what the token may not read, and denies a single key
+    except Denied as error:
+        raise Denied(kv.reason(error, start)) from None
+    return []
 
 
 def _judged(worker: Worker, stored_index: int | None) -> Worker:

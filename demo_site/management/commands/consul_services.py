@@ -8,11 +8,12 @@ from django.core.management.base import BaseCommand
 from ...consul_agent import services
 from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError, Missing
-from ...messages import _
+from ...messages import Message, _
 from ..errors import command_error
 from ..table import table
 
 _VERSIONS = ("version", "python", "django")
+_NONE = "no services that the token may see (`service:read`)"
 
 
 class Command(BaseCommand):
@@ -33,7 +34,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2))
         else:
             columns = list(rows[0]) if rows else []
-            self.stdout.write(table([_flat(row) for row in rows], columns) if rows else "no services")
+            self.stdout.write(table([_flat(row) for row in rows], columns) if rows else _NONE)
 
 
 def _services(client: Client) -> list[dict[str, Any]]:
@@ -44,7 +45,8 @@ def _services(client: Client) -> list[dict[str, Any]]:
 def _instances(client: Client, name: str) -> list[dict[str, Any]]:
     found = services.health_instances(client, name)
     if not found:
-        raise Missing(_("The catalog has no service %(name)s, or the token may not see it.", name=name))
+        unseen = _("The catalog has no service %(name)s, or the token may not see it (`service:read`, `node:read`).")
+        raise Missing(Message(unseen, name=name))
     return sorted((_instance(entry) for entry in found), key=lambda row: str(row["id"]))
 
 
