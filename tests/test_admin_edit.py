@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from demo_site import identity
 from demo_site.admin import secret_shares
 from tests.support.admin import PATH, AdminSite, FormFields
 from tests.support.browser import Browser
@@ -15,7 +14,6 @@ from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, document
 from tests.support.editors import Editor, edit_at_once
 from tests.support.ports import free_port
-from tests.support.readme import README, section
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
@@ -322,19 +320,6 @@ def test_a_token_without_key_write_turns_the_form_off_and_says_why(admin, browse
         answer = editor.post(editor.form() | {"show_message": "forced", "comment": "x"})
         assert "key:write" in answer
         assert json.loads(guarded_consul.get(admin.key)) == document(redis)
-
-
-def test_the_rights_that_the_readme_shows_suffice_to_save(admin, guarded_consul, redis):
-    rules = section(README, "The rights of the token").split("```")[1:4:2]
-    guarded_consul.put(admin.key, document(redis))
-    rules = "\n".join(rule.removeprefix("hcl").replace(identity.KEY, admin.key) for rule in reversed(rules))
-    token = guarded_consul.token(rules.replace(f'key "{admin.key}" {{ policy = "read" }}', ""))
-    variables = {"CONSUL_HTTP_ADDR": guarded_consul.address, "CONSUL_HTTP_TOKEN": token}
-    with AdminSite({**admin.environment, **variables}) as site:
-        site.password = admin.password
-        editor = Editor(site.gunicorn(), "keeper")
-        answer = editor.post(editor.form() | {"show_message": "allowed", "comment": "x"})
-        assert "Saved as ModifyIndex" in answer
 
 
 def test_rights_that_are_taken_away_while_editing_are_told_and_nothing_typed_is_lost(admin, guarded_consul, redis):

@@ -13,14 +13,13 @@ from demo_site import metrics
 from demo_site.document.model import FIELDS
 from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import TABLE
-from demo_site.identity import KEY, METRICS_PREFIX, NAME
+from demo_site.identity import KEY, METRICS_PREFIX
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
-from tests.support.documents import SMALLEST, changed, document, raw
+from tests.support.documents import SMALLEST, changed, raw
 from tests.support.ports import free_port
 from tests.support.readme import README, defaults, documented_metrics, rows, section
 from tests.support.site import Site
-from tests.support.waiting import wait_until
 from tests.test_import_rules import FLOORS
 
 PAGES = [
@@ -202,25 +201,6 @@ def test_message_of_a_denied_key_and_the_policy_that_suffices():
             assert site.command("check").status == 0
         finally:
             site.close()
-
-
-def test_shown_policy_allows_all_that_the_site_does(redis, new_site):
-    (_, policy), _ = FENCE.findall(section(README, "The rights of the token"))
-    with ConsulServer(acl=True) as consul:
-        consul.put(KEY, document(redis))
-        token = consul.token(policy)
-        environment = {"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_TOKEN": token, "CONSUL_REGISTER": "1"}
-        site = new_site({**environment, "SERVICE_DRAIN_SECONDS": "0"}).gunicorn()
-
-        def fleet():
-            return site.command("effective_config", "--fleet").stdout
-
-        shown = re.search(r": 2 of 2 workers, .+\n", README)[0].replace("2 of 2", "1 of 1")
-        wait_until(lambda: shown in fleet(), message="a published worker")
-        assert "passing" in site.command("consul_services", NAME).stdout
-        site.stop()
-        assert not consul.agent_services()
-        assert "Denied" not in site.log() and "denied" not in site.log()
 
 
 # Links and paths.

@@ -185,7 +185,7 @@ finally:
     ],
 )
 def test_metrics_of_another_process_outlive_its_proof_no_more(state, seen):
-    ended = subprocess.run(
+    ended = subprocess.run(  # noqa: S603 (our own command)
         [sys.executable, "-c", OF_ANOTHER, state], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60
     )
     assert ended.stdout.strip() == str(seen)

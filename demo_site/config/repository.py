@@ -50,7 +50,10 @@ class Unconfirmed(MessageError):
 
 def read(client: Client, key: str) -> StoredDocument:
     """The document as it is stored now. Raises `ConsulError`."""
-    _index, entry = kv.query(client, key)
+    try:
+        _index, entry = kv.query(client, key)
+    except Denied as error:
+        raise Denied(kv.reason(error, key)) from None
     return parsed(entry.value, entry.modify_index) if entry else parsed(b"", 0)
 
 

@@ -44,7 +44,7 @@ def watch(follower: Follower, timeouts: Timeouts = TIMEOUTS, wait: int = WAIT_SE
                 yield max(pause, LEAST_PAUSE_SECONDS if failures else 0.0)
                 failures = 0
         except ConsulError as error:
-            follower.lose_contact(error.message)
+            follower.lose_contact(kv.reason(error, follower.live.start.key))
         finally:
             client.close()
         failures += 1

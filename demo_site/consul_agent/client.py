@@ -122,9 +122,10 @@ class _Transport(consul.base.HTTPClient):
         body = data.encode() if isinstance(data, str) else data
         # https://developer.hashicorp.com/consul/api-docs/features/blocking: the agent adds up to wait/16.
         patience = self._timeouts.read + seconds(dict(query).get("wait", "0s")) * 17 / 16
-        token = self._token_header()
+        token = self.token()
+        header = {"X-Consul-Token": token} if token else {}
         most = most_bytes or (ONE if _LISTS.isdisjoint(dict(query)) else MANY)
-        code, headers, content = self._connection.exchange(method, self.uri(path, query), body, token, patience, most)
+        code, headers, content = self._connection.exchange(method, self.uri(path, query), body, header, patience, most)
         if code not in expected:
             self._raise_for_status(code, content)
         if not bounded.json_fits(content, most // _BYTES_PER_VALUE, _MOST_DEPTH):
@@ -140,7 +141,8 @@ class _Transport(consul.base.HTTPClient):
     post = partialmethod(_call, "POST")
     delete = partialmethod(_call, "DELETE")
 
-    def _token_header(self) -> dict[str, str]:
+    def token(self) -> str:
+        """The token that a request carries now; empty without one. Raises `Denied`."""
         path = self._address.token_file
         try:
             token = self._address.token
@@ -149,7 +151,7 @@ class _Transport(consul.base.HTTPClient):
             raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read: %(reason)s.", **file)) from None
         if not (token.isascii() and token.isprintable()):
             raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s must contain one line of plain ASCII text.", path=path))
-        return {"X-Consul-Token": token} if token else {}
+        return token
 
     def _raise_for_status(self, code: int, content: bytes) -> None:
         reason = " ".join(content[:200].decode("utf-8", "replace").split()).rstrip(".") or _("no reason given")

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..messages import _
+from ..messages import Message, _, joined
 from .client import Client
-from .errors import Garbled, Missing
+from .errors import ConsulError, Denied, Garbled, Missing
+
+_RIGHT = _("The token needs `key:read` on `%(key)s`.")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ def query(client: Client, key: str, index: int = 0, wait: int = 0) -> tuple[int,
     """
     found, entries = _entries(client, key, index=index, wait=f"{wait}s")
     return found, entries[0] if entries else None
+
+
+def reason(error: ConsulError, key: str) -> Message:
+    """Why the key cannot be read: the error's message, and where that is `Denied` the right that allows it."""
+    return joined([error.message, Message(_RIGHT, key=key)], " ") if isinstance(error, Denied) else error.message
 
 
 def tree(client: Client, prefix: str) -> list[Entry]:

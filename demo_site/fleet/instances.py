@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ..config.revision import timestamp
-from ..consul_agent import catalog, listing
+from ..consul_agent import catalog, kv, listing
 from ..consul_agent.client import Client
+from ..consul_agent.errors import Denied
 from ..consul_agent.kv import Entry
 from ..document.fields import printable
 from ..messages import Message, _
@@ -80,12 +81,13 @@ def overview(
 
     It includes instances without a registration and registered ones without workers. A worker that reports to be
     current with another index than the key's `stored_index`, if that is known, is "behind": its watch receives nothing.
-    What the token may not read is omitted. Of more than `MOST_WORKERS` workers, some of each instance are read; where
-    each takes a request of its own, as many as `seconds` allow. Raises `ConsulError`.
+    Registrations that the token may not see are omitted: Consul does not tell them from none. Of more than
+    `MOST_WORKERS` workers, some of each instance are read; where each takes a request of its own, as many as `seconds`
+    allow. Raises `ConsulError`.
     """
     registered, unreadable = catalog.instances(client, service)
     health = {instance.service.id: instance.health for instance in registered}
-    names = listing.names(client, prefix(config_key))
+    names = _names(client, prefix(config_key))
     published = defaultdict(list)
     for name in names:
         published[instance_of(name) or ""].append(name)
@@ -97,6 +99,16 @@ def overview(
         unread = sum(key not in read for key in published[name])
         instances.append(_instance(name, workers[name], health.get(name), unread))
     return Fleet(tuple(instances), tuple(_notes(instances, others, unreadable)))
+
+
+def _names(client: Client, start: str) -> list[str]:
+    if found := listing.names(client, start):
+        return found
+    try:
+        kv.query(client, start)  # Consul leaves out of a list what the token may not read, and denies a single key
+    except Denied as error:
+        raise Denied(kv.reason(error, start)) from None
+    return []
 
 
 def _chosen(published: Mapping[str, list[str]], registered: Container[str]) -> list[str]:
@@ -119,6 +131,16 @@ def _workers(read: Mapping[str, Entry | None], stored_index: int | None) -> dict
         if worker:
             found[worker.instance].append(_judged(worker, stored_index))
     return found
+
+
+def _entries(client: Client, start: str) -> list[kv.Entry]:
+    if found := kv.tree(client, start):
+        return found
+    try:
+        kv.query(client, start)  # Consul leaves out of a list what the token may not read, and denies a single key
+    except Denied as error:
+        raise Denied(kv.reason(error, start)) from None
+    return []
 
 
 def _judged(worker: Worker, stored_index: int | None) -> Worker:

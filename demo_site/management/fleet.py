@@ -16,7 +16,8 @@ from .table import table
 
 _COLUMNS = ("instance", "pid", "index", "state", "reason", "started_at", "seen_at")
 _NONE = (
-    "No worker has published itself, or this token may not read it (`key:read`).\n"
+    "No worker has published itself, and no instance is registered that the token may see "
+    "(`service:read`, `node:read`).\n"
     "A worker needs `session:write` and `key:write` on `%s`; if it lacks one, its log says so."
 )
 
@@ -30,6 +31,9 @@ def report() -> tuple[list[dict[str, Any]], str, tuple[Message, ...]]:
     try:
         with start.open_client() as client:
             _index, stored = kv.query(client, start.key)
+    except ConsulError as error:
+        raise command_error(error, f"The token needs `key:read` on `{start.key}`.") from error
+    try:
         found = _fleet(Timeouts(), stored.modify_index if stored else None)
     except ConsulError as error:
         raise command_error(error) from error
@@ -60,5 +64,6 @@ def _sentence(instance: Instance) -> str:
     """Such as "NAME-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
     unread = f" ({instance.unread} not read)" if instance.unread else ""
-    absent = "NOT REGISTERED, but it should be" if instance.lost else "not registered"
+    unseen = "NOT REGISTERED, but it should be, or the token may not see it (`service:read`, `node:read`)"
+    absent = unseen if instance.lost else "not registered"
     return Message.of(f"{instance.name}: {instance.count} workers{missing}{unread}, {instance.health or absent}")

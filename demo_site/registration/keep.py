@@ -44,6 +44,7 @@ class Keeper:
         self._address_is_old = True
         self._next_heartbeat = 0.0
         self._unverified = False
+        self._token: str | None = None  # of the last step
         self._logged: set[type] = set()  # kinds of failures
 
     def steps(self) -> Iterator[float]:
@@ -90,7 +91,11 @@ class Keeper:
         if self._find_address and self._address_is_old:
             self._definition = replace(self._definition, address=self._find_address(self._client))
             self._address_is_old = False
-        registered = repair(self._client, self._definition, lambda: self._ready().status)
+        # The agent syncs the entry to the catalog with the token that registered it, which may be deleted next.
+        token = self._client.http.token()
+        is_renewed = self._token not in (None, token)
+        registered = repair(self._client, self._definition, lambda: self._ready().status, again=is_renewed)
+        self._token = token
         if registered:
             metrics.REGISTRATIONS.inc()
             logger.info("Registered %s with Consul", self._definition.id)

@@ -15,14 +15,14 @@ _DEFAULT_WEIGHTS = {"Passing": 1, "Warning": 1}
 logger = logging.getLogger(__name__)
 
 
-def repair(client: Client, definition: ServiceDefinition, status: Callable[[], str]) -> bool:
+def repair(client: Client, definition: ServiceDefinition, status: Callable[[], str], *, again: bool = False) -> bool:
     """Make the agent's entry the desired one. True when that took a registration. Raises `ConsulError`.
 
-    `status` tells the readiness check's status until Consul first runs it.
+    `status` tells the readiness check's status until Consul first runs it. `again`: register in any case.
     """
     entry = services.agent_entry(client, definition.id)
-    differs = entry is None or not is_desired(entry, definition)
-    if differs:
+    is_due = again or entry is None or not is_desired(entry, definition)
+    if is_due:
         services.register(client, definition.payload(status()))
     # Maintenance is up to the operator; any other foreign check could turn the instance critical.
     ours = (definition.ready_check_id, definition.live_check_id)
@@ -30,7 +30,7 @@ def repair(client: Client, definition: ServiceDefinition, status: Callable[[], s
         if check_id not in ours and not check_id.startswith(services.MAINTENANCE):
             services.remove_check(client, check_id)
             logger.warning("Removed the check %s, which is not in the registration of %s", check_id, definition.id)
-    return differs
+    return is_due
 
 
 def is_desired(entry: services.AgentEntry, definition: ServiceDefinition) -> bool:

@@ -21,20 +21,24 @@ class ConsulServer(ServerProcess):
 
     `keep_state`: a restart finds keys and registrations again (it takes about 1.5 s; without, 0.3 s).
     `acl`: nothing is allowed without a token; `management_token` may do everything.
-    `joins`: a server with `acl`. This agent has no ACLs of its own: it takes every registration, and it passes on
-    to the server's catalog what a token (the caller's, else its own, which it lacks) allows.
-    `certificates`: HTTPS on `https_port`, for clients with a certificate of the same authority only.
+    `joins`: a server with `acl`. Without an `agent_token` this agent has no ACLs of its own: it takes every
+    registration, and it passes on to the server's catalog what a token (the caller's, else its own, which it lacks)
+    allows. With one, it checks every request, and that token is its own.
+    `certificates`: HTTPS on `https_port`, for clients with a certificate of the same authority only. What a client
+    needs for that is in `https_environment`.
     """
 
-    def __init__(self, *, keep_state=False, acl=False, joins=None, certificates=None):
+    def __init__(self, *, keep_state=False, acl=False, joins=None, agent_token=None, certificates=None):
         super().__init__("consul")
         self.advertised = "127.0.0.1"  # the address that it tells others; a change takes effect with `restart`
         self.keep_state, self.acl, self.joins, self.certificates = keep_state, acl, joins, certificates
+        self.agent_token = agent_token
         self.ports = {name: free_port() for name in PORTS}
         self.http_port, self.https_port, self.dns_port = (self.ports[name] for name in ("http", "https", "dns"))
         self.management_token = joins and joins.management_token
         if acl:
             self.management_token = GUARD.register("management token", str(uuid.uuid4()))
+        self.node = f"node-{self.http_port}"
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.address = f"127.0.0.1:{self.http_port}"
 
@@ -66,7 +70,7 @@ class ConsulServer(ServerProcess):
 
     def _config(self):
         config = {
-            "node_name": f"node-{self.http_port}",
+            "node_name": self.node,
             "bind_addr": "127.0.0.1",
             "advertise_addr": self.advertised,
             "client_addr": "127.0.0.1 ::1",
@@ -84,6 +88,8 @@ class ConsulServer(ServerProcess):
         return {**self.ports, **unused, "https": self.https_port if self.certificates else -1}
 
     def _acl_config(self):
+        if self.agent_token:
+            return {"acl": {"enabled": True, "default_policy": "deny", "tokens": {"agent": self.agent_token}}}
         if not self.acl:
             return {}
         management = "initial_management" if consul_version() >= (1, 11) else "master"
@@ -101,6 +107,16 @@ class ConsulServer(ServerProcess):
         if consul_version() >= (1, 12):
             return {"tls": {"https": {**files, "verify_incoming": True}}}
         return {**files, "verify_incoming_https": True}
+
+    @property
+    def https_environment(self):
+        """The variables of a client that speaks HTTPS with it."""
+        return {
+            "CONSUL_HTTP_ADDR": f"https://127.0.0.1:{self.https_port}",
+            "CONSUL_CACERT": str(self.certificates.authority),
+            "CONSUL_CLIENT_CERT": str(self.certificates.client_certificate),
+            "CONSUL_CLIENT_KEY": str(self.certificates.client_key),
+        }
 
     def api(self, method, path, **options):
         """One request by the test itself, with all rights, without the product's client."""
@@ -157,10 +173,15 @@ class ConsulServer(ServerProcess):
         for service_id in self.agent_services():
             self.api("PUT", f"/v1/agent/service/deregister/{service_id}")
 
-    def token(self, rules):
-        """A new token with exactly the rights of these rules (HCL or JSON)."""
-        made = self._answer("PUT", "/v1/acl/token", json={"Policies": [self._policy(rules)]})
-        return GUARD.register(f"Consul token for {rules}", made["SecretID"])
+    def token(self, *rules):
+        """A new token with exactly the rights of these rules (HCL or JSON), a policy for each."""
+        made = self._answer("PUT", "/v1/acl/token", json={"Policies": [self._policy(each) for each in rules]})
+        return GUARD.register(f"Consul token for {' '.join(rules)}", made["SecretID"])
+
+    def revoke(self, token):
+        """Delete a token. The server knows that at once, another agent when its cache expires (30 s)."""
+        found = requests.get(f"{self.url}/v1/acl/token/self", headers={"X-Consul-Token": token}, timeout=10).json()
+        assert self.api("DELETE", f"/v1/acl/token/{found['AccessorID']}").ok
 
     def allow_anybody(self, rules):
         """Give these rights to requests without a token."""

@@ -28,12 +28,12 @@ def defaults(text):
     return {row[0].strip("`"): row[1].strip("`") for row in rows(section(text, "Environment"))}
 
 
-def _renamed(text):
-    """The text with this service's names where it has those of its own table.
+def renamed(text):
+    """The text with this service's names where it has those of the README's table.
 
     Whoever renames the service has the tests pass before the README is rewritten.
     """
-    documented = defaults(text)
+    documented = defaults(PUBLISHED)
     names = {documented["SERVICE_NAME"]: identity.NAME, documented["DEMO_CONFIG_KEY"]: identity.KEY}
     any_name = "|".join(map(re.escape, names))
     return re.sub(rf"(?<![\w-])({any_name})(?!\w)", lambda found: names[found[1]], text)
@@ -48,4 +48,4 @@ def documented_metrics():
 
 
 PUBLISHED = (PROJECT / "README.md").read_text()
-README = _renamed(PUBLISHED)
+README = renamed(PUBLISHED)

@@ -72,7 +72,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The agent accepted {definition.id}, but the catalog does not show it, so nobody will find it.\n"
                 "With ACLs on, the agent's own token needs `node:write` and `service:write` (its log says which), "
-                f"and this command's token needs `service:read` on {definition.name} to see it.",
+                f"and this command's token needs `node:read` and `service:read` on {definition.name} to see it.",
                 returncode=os.EX_NOPERM,
             )
         place = f"{definition.name} as {definition.id} at {definition.address}:{definition.port}"

@@ -9,7 +9,7 @@ from ...consul_agent import catalog, services
 from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError, Missing
 from ...document.fields import printable
-from ...messages import CutLine, _
+from ...messages import CutLine, Message, _
 from ..errors import command_error
 from ..table import as_json, table
 
@@ -23,6 +23,7 @@ _UNREADABLE: dict[str, Any] = {
     "tags": [],
     "versions": {},
 }
+_NONE = "no services that the token may see (`service:read`)"
 
 
 class Command(BaseCommand):
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             self.stdout.write(as_json(rows))
         else:
             columns = list(rows[0]) if rows else []
-            self.stdout.write(table([_flat(row) for row in rows], columns) if rows else "no services")
+            self.stdout.write(table([_flat(row) for row in rows], columns) if rows else _NONE)
 
 
 def _services(client: Client) -> list[dict[str, Any]]:
@@ -60,7 +61,8 @@ def _tags(tags: Any) -> list[str]:
 def _instances(client: Client, name: str) -> list[dict[str, Any]]:
     found, unreadable = catalog.instances(client, name)
     if not found and not unreadable:
-        raise Missing(_("The catalog has no service %(name)s, or the token may not see it.", name=name))
+        unseen = _("The catalog has no service %(name)s, or the token may not see it (`service:read`, `node:read`).")
+        raise Missing(Message(unseen, name=name))
     return [*sorted(map(_instance, found), key=lambda row: str(row["id"])), *[_UNREADABLE] * unreadable]
 
 
