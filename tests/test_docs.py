@@ -101,6 +101,7 @@ def faulty_document(said):
         "Latin-1 text": '{"show_message": "é"}'.encode("latin-1").replace(b": ", b":"),
         "a byte order mark": text.encode("utf-8-sig"),
         "600,000 bytes": text.encode().ljust(600_000),
+        "a list of 30,000 numbers": json.dumps([*range(30_000)]).encode(),
         "150 nested objects": b'{"a":' * 150 + b"1" + b"}" * 150,
         "a number of 5,000 digits": b'{"a": ' + b"1" * 5000 + b"}",
     }

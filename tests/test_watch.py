@@ -380,6 +380,7 @@ FAULTS = {
     "refused": lambda proxy: proxy.refuse(),
     "cut": lambda proxy: proxy.answer(b""),
     "silent": lambda proxy: proxy.silence(),
+    "dripping": lambda proxy: proxy.drip(0.2),
     "no HTTP": lambda proxy: proxy.answer(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "500": lambda proxy: proxy.answer_http("500 Internal Server Error", "rpc error"),
     "429": lambda proxy: proxy.answer_http("429 Too Many Requests"),

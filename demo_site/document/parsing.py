@@ -85,9 +85,10 @@ def _json(raw: bytes) -> Any:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _whole(_("is not UTF-8 (byte %(byte)s)", byte=error.start)) from None
+    if not json_fits(raw, MAX_VALUES, most_depth=len(raw)):
+        raise _whole(_("has more than %(values)s values", values=MAX_VALUES))
     if not json_fits(raw, MAX_VALUES, MAX_DEPTH):
-        most = {"values": MAX_VALUES, "levels": MAX_DEPTH}
-        raise _whole(_("is nested too deeply or too long (more than %(levels)s levels or %(values)s values)", **most))
+        raise _whole(_("is nested too deeply (more than %(levels)s levels)", levels=MAX_DEPTH))
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
