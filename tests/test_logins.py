@@ -62,6 +62,12 @@ class TestThrottle:
         again = visitor.log_in("editor", "x")
         assert int(again.headers["Retry-After"]) <= int(refused.headers["Retry-After"]), "trying does not prolong it"
 
+    def test_operator_lets_the_user_in_again(self, login_site):
+        visitor = Visitor(login_site, "192.0.2.6")
+        assert visitor.fail("staff", FAILURES)[-1] == 429
+        assert login_site.command("axes_reset_username", "staff").status == 0
+        assert visitor.log_in("staff", login_site.password).status_code == 302
+
     def test_nobody_else_is_locked_out(self, login_site):
         Visitor(login_site, "192.0.2.2").fail("keeper", FAILURES)
         assert Visitor(login_site, "192.0.2.2").log_in("viewer", login_site.password).status_code == 302

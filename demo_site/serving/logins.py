@@ -30,7 +30,7 @@ def log_failure(sender: Any, credentials: dict[str, Any], request: HttpRequest |
 
 def refuse(request: HttpRequest, *args: Any) -> HttpResponse:
     """429 and the login page without its form (AXES_LOCKOUT_CALLABLE)."""
-    from axes.handlers.proxy import AxesProxyHandler  # with Django's first request: a start does without
+    from axes.handlers.proxy import AxesProxyHandler  # here, because apps.py imports this module before the models
     from django.contrib import admin
 
     failures = AxesProxyHandler.get_implementation().get_user_attempts(
