@@ -303,6 +303,24 @@ def test_what_is_no_list_of_keys_is_no_answer_of_consul(agent, body):
         listing.names(client, "prefix/")
 
 
+ENTRY = {"Key": "prefix/a", "Value": "YQ==", "ModifyIndex": 7}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({"Key": key} for key in (None, 5, [])),
+        *({"Value": value} for value in ("YQ", 5, {"a": 1}, "\ud800", ["YQ=="])),
+        *({"ModifyIndex": index} for index in (float("inf"), float("nan"), None, "x", [])),
+    ],
+    ids=repr,
+)
+def test_what_is_no_entry_is_no_answer_of_consul(agent, odd):
+    for body in ([ENTRY | odd], [ENTRY, ENTRY | odd]):
+        with client_of(agent(body)) as client, pytest.raises(Garbled, match=r"not a Consul agent"):
+            listing.entries(client, "prefix/", ["a"], 2, 1)
+
+
 def test_more_keys_than_are_read_say_what_to_do(agent):
     with client_of(agent(["x" * 17_000_000])) as client, pytest.raises(TooLong, match=r"Delete those that are not"):
         listing.names(client, "prefix/")

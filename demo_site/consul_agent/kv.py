@@ -56,9 +56,11 @@ def _entries(client: Client, key: str, **options: Any) -> tuple[int, list[Entry]
     items = [found] if isinstance(found, dict) else found or []
     try:
         return int(index), [_entry(item) for item in items]
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:  # the last: int() of 1e999
         raise Garbled.sent(client.address.url, _("no KV entries")) from error
 
 
 def _entry(item: dict[str, Any]) -> Entry:
+    if not isinstance(item["Key"], str):
+        raise TypeError
     return Entry(item["Key"], item["Value"] or b"", int(item["ModifyIndex"]), item.get("Session") or "")
