@@ -486,7 +486,6 @@ ENTRY = '[{"Key": "k", "Value": "eA==", "ModifyIndex": 7, "Flags": 0}]'
         ("404 Not Found", "<html>No such page</html>", {}),
         ("204 No Content", "", {}),
         ("200 OK", "not gzip", {"Content-Encoding": "gzip", **INDEX}),
-        ("200 OK", "x" * 20 * 1024 * 1024, INDEX),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -494,6 +493,13 @@ def test_answer_that_is_not_consuls_is_told_as_garbled(config_key, new_proxy, st
     proxy = new_proxy(target_port=1)
     proxy.answer_http(status, body, **{name.replace("-", "_"): value for name, value in headers.items()})
     with fails(TooLong if len(body) >= 100_000 else Garbled, saying=f"http://{proxy.address}"):
+        kv.read(client_of(proxy), config_key)
+
+
+def test_answer_that_is_too_long_is_told_as_such(config_key, new_proxy):
+    proxy = new_proxy(target_port=1)
+    proxy.answer_http("200 OK", "x" * 20 * 1024 * 1024, X_Consul_Index="7")
+    with fails(TooLong, saying=f"http://{proxy.address}"):
         kv.read(client_of(proxy), config_key)
 
 

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from demo_site import identity
+from demo_site.fleet.instances import MOST_WORKERS
 from tests.support import shown
 from tests.support.admin import PATH, start_admin
 from tests.support.consul import ConsulServer
@@ -22,6 +23,7 @@ KEY = "many-keys"
 WORKERS, ENTRIES = 30_000, 100_000
 MOST_BYTES = 5_000_000
 MOST_SECONDS = 3  # of CPU; on a quiet machine each takes less than 1
+QUOTES = "'" * 496  # each takes six characters of a page
 MOST_GROWTH = 20_000_000  # bytes
 
 
@@ -101,9 +103,9 @@ def test_thirty_thousand_workers_are_read_in_part_and_the_page_says_so(site, vie
         page = get(site, viewer, path)
         there = shown.workers(page)
         read = sum(map(len, there.values()))
-        assert 0 < read <= 1000
+        assert 0 < read <= MOST_WORKERS
         assert min(instances, 500) <= len(there) <= min(instances + 1, 500)  # the site's own
-        assert WORKERS - 1000 <= not_read(page) < WORKERS
+        assert WORKERS - MOST_WORKERS <= not_read(page) < WORKERS
     result = site.command("effective_config", "--fleet")
     assert result.status == 0, result.stderr
     assert not_read(result.stderr) >= WORKERS - 5000
@@ -123,7 +125,7 @@ def test_of_more_workers_than_are_read_each_instance_has_some(site, viewer, work
 
 
 def test_rows_of_pages_before_are_not_kept(own_consul, session_redis):
-    """Each refresh shows 1,000 other rows of half a kilobyte. In a process that was not larger before."""
+    """Each refresh shows 800 other rows of half a kilobyte. In a process that was not larger before."""
     key = "other-rows"
     with start_admin(own_consul, session_redis, key, CONSUL_HTTP_ADDR=own_consul.address) as site:
         viewer, (pid,) = site.gunicorn().session("viewer"), site.worker_pids()
@@ -144,6 +146,16 @@ def test_instances_beyond_what_a_page_shows_are_counted(site, viewer, own_consul
         own_consul.register(identity.NAME, ID=f"crowd-{number}", Port=8000)
     wait_until(lambda: "Not shown: 10" in get(site, viewer, "status/"), interval=1)
     own_consul.deregister_all()
+
+
+def test_the_largest_page_of_the_fleet_stays_below_its_size(site, viewer, workers, own_consul):
+    """As many workers as are read, each with a reason of its own, and instances with the longest names; all quotes."""
+    reasons = {number: json.dumps(SAID | {"state": "x", "reason": f"{number:04}{QUOTES}"}) for number in range(900)}
+    put_all(own_consul, [(f"{KEY}.workers/0/{number}", value) for number, value in reasons.items()])
+    for name in ("0", *(f"{number:03}{QUOTES}" for number in range(500))):
+        own_consul.register(identity.NAME, ID=name, Port=8000)
+    wait_until(lambda: "Not shown:" in get(site, viewer, "status/"), interval=1)
+    assert len(get(site, viewer)) > 3_500_000
 
 
 # The history.
