@@ -21,9 +21,10 @@ from demo_site.config.revision import timestamp
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
 from demo_site.fleet import publisher as publishing
-from demo_site.fleet.instances import overview
+from demo_site.fleet.instances import Instance, overview
 from demo_site.fleet.publisher import Publisher
 from demo_site.fleet.worker import Worker, key, parsed
+from demo_site.management.fleet import _sentence
 from demo_site.messages import Message, _, translated
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
@@ -611,3 +612,8 @@ def test_a_message_of_another_version_that_nobody_translates_is_shown_as_its_tex
     newer = _("a sentence of a newer version: %(why)s", why="x")
     reason = reason_read(published(reason=str(newer), reason_message=newer.as_json()))
     assert translated(reason, german) == "a sentence of a newer version: x"
+
+
+def test_name_of_an_instance_in_consul_is_text_and_no_line_of_its_own():
+    said = _sentence(Instance("evil\x1b[2J\n\u202ename\x9b", "passing", (), 1))
+    assert said.isprintable() and "name" in said and "1 MISSING" in said

@@ -224,7 +224,7 @@ def test_password_is_not_on_the_command_line_or_in_the_environment_of_the_hashin
         done.set()
         watcher.join()
     hashing = [each for each in seen if "pbkdf2_hmac" in each[0]]
-    assert 19 in {nice for _command, _environment, nice in hashing}
+    assert max(nice for _command, _environment, nice in hashing) == min(psutil.Process().nice() + 10, 19)
     shown = "".join(f"{command} {environment}" for command, environment, _nice in hashing)
     assert "canary" not in shown and b"a-canary".hex() not in shown
     assert all(set(environment) <= {"LD_LIBRARY_PATH", "LC_CTYPE"} for _command, environment, _nice in hashing)

@@ -111,7 +111,7 @@ def test_the_page_follows_its_settings_and_bad_ones_are_rejected(own, new_site, 
         ({"warehouse": {"host": "127.0.0.1", "port": 0}}, "warehouse.port: must be at least 1"),
         (
             {"warehouse": {"host": "127.0.0.1", "port": free_port()}},
-            "warehouse.host: the warehouse does not answer (ConnectionRefusedError)",
+            "warehouse.host: the warehouse does not answer (…)",
         ),
     ):
         consul.put(key, {**good, **bad})

@@ -2,8 +2,6 @@
 
 import pytest
 
-from demo_site.fleet.instances import Instance
-from demo_site.management.fleet import _sentence
 from demo_site.management.table import table
 
 ROWS = [
@@ -27,8 +25,3 @@ def test_narrow_terminal_breaks_even_names(monkeypatch):
 
 def test_what_a_terminal_cannot_show_is_escaped():
     assert "\x1b" not in table([{"value": "\x1b[31mred"}], ["value"])
-
-
-def test_name_of_an_instance_in_consul_is_text_and_no_line_of_its_own():
-    said = _sentence(Instance("evil\x1b[2J\n\u202ename\x9b", "passing", (), 1))
-    assert said.isprintable() and "name" in said and "1 MISSING" in said

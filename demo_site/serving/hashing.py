@@ -1,4 +1,4 @@
-"""Passwords are hashed beside the requests: one at a time, by a process of the lowest priority.
+"""Passwords are hashed beside the requests: one at a time, by a process of low priority.
 
 A login takes a fifth of a second of a CPU. A thread of low priority would not do: it may hold the interpreter lock, and
 with it the event loop, while it waits for the CPU.
@@ -11,11 +11,13 @@ import sys
 import threading
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.views.decorators.debug import sensitive_variables
 
+# At the lowest priority a login would starve where pages use all of the CPU; this one has about a tenth of their weight.
 # What it is given stands neither on a command line nor in an environment: others could read both.
 _PROGRAM = """
 import hashlib, os, sys
-os.nice(19)
+os.nice(10)
 digest, password, salt, iterations = sys.stdin.read().split()
 print(hashlib.pbkdf2_hmac(digest, bytes.fromhex(password[1:]), bytes.fromhex(salt), int(iterations)).hex())
 """
@@ -26,6 +28,7 @@ _turn = threading.Lock()
 class PasswordHasher(PBKDF2PasswordHasher):
     """Django's default hasher under its name, so the stored passwords stay valid."""
 
+    @sensitive_variables()
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         """As Django's. Raises `OSError` or `subprocess.SubprocessError` where no process can be started."""
         self._check_encode_args(password, salt)  # type: ignore[attr-defined]
