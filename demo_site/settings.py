@@ -43,6 +43,9 @@ if not ENVIRONMENT["DATABASE_URL"]:
     with contextlib.suppress(OSError):  # a site that nobody logs in to needs no database
         startup.private_file(LOCAL_DIR / "db.sqlite3")
 DATABASES = {"default": dj_database_url.parse(ENVIRONMENT["DATABASE_URL"] or f"sqlite:///{LOCAL_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A transaction that reads and then writes would fail at once, without waiting, where another process writes.
+    DATABASES["default"].setdefault("OPTIONS", {})["transaction_mode"] = "IMMEDIATE"
 
 INSTALLED_APPS = [
     "demo_site.apps.DemoSiteConfig",

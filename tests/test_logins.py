@@ -1,6 +1,9 @@
 """Logins: their throttle, their log lines, the client's address, and what hashing costs the page."""
 
 import contextlib
+import itertools
+import multiprocessing
+import os
 import re
 import threading
 import time
@@ -233,22 +236,24 @@ def test_password_is_not_on_the_command_line_or_in_the_environment_of_the_hashin
 @pytest.mark.slow
 def test_looping_logins_leave_the_page_fast(login_site):
     """The bound of the requirement is 100 ms; ten times the quiet page's own is for a busy machine."""
-    quiet = _page_seconds(login_site, 3)
-    stop, statuses = threading.Event(), []
-    attackers = [threading.Thread(target=_attack, args=(login_site, number, stop, statuses)) for number in range(8)]
-    for attacker in attackers:
-        attacker.start()
+    quiet = _p99(login_site, 3)
+    spawn = multiprocessing.get_context("spawn")
+    stop, statuses = spawn.Event(), spawn.Queue()
+    attackers = spawn.Process(target=_attack, args=(login_site.url, stop, statuses))
+    attackers.start()
     try:
-        loaded = _page_seconds(login_site, 5)
+        first = statuses.get(timeout=60)  # it takes a while to start
+        loaded = _p99(login_site, 5)
     finally:
         stop.set()
-        for attacker in attackers:
-            attacker.join()
-    assert {200, 503} <= set(statuses) <= {200, 429, 503}
-    assert _p99(loaded) < max(0.1, 10 * _p99(quiet)), f"p99 {_p99(loaded):.3f} s, quiet {_p99(quiet):.3f} s"
+        seen = {first, *iter(statuses.get, None)}
+        attackers.join()
+    assert {200, 503} <= seen <= {200, 429, 503}, login_site.log()[-4000:]
+    assert loaded < max(0.1, 10 * quiet), f"{loaded:.3f} s, quiet {quiet:.3f} s"
 
 
-def _page_seconds(site, seconds):
+def _p99(site, seconds):
+    """The 99th percentile of the page's seconds, asked for one at a time."""
     session, took, deadline = requests.Session(), [], time.monotonic() + seconds
     session.trust_env = False
     while time.monotonic() < deadline:
@@ -256,15 +261,27 @@ def _page_seconds(site, seconds):
         assert session.get(site.url, timeout=30).status_code == 200
         took.append(time.monotonic() - began)
         time.sleep(0.005)
-    return took
+    return sorted(took)[int(len(took) * 0.99)]
 
 
-def _p99(seconds):
-    return sorted(seconds)[int(len(seconds) * 0.99)]
+def _attack(url, stop, statuses, clients=8):
+    """In a process of its own: the statuses of the clients' logins, and None at the end.
 
+    It has a low priority, because attackers do not use the CPU of the site that they attack.
+    """
+    os.nice(10)
+    site = SimpleNamespace(
+        url=url, request=lambda method, path, session, **options: session.post(url + path, **options)
+    )
 
-def _attack(site, number, stop, statuses):
-    visitor = Visitor(site, f"203.0.113.{number}")
-    while not stop.is_set():
-        answer = visitor.log_in(f"user {number} {len(statuses)}", "wrong")
-        statuses.append(answer.status_code)
+    def client(number):
+        visitor, tries = Visitor(site, f"203.0.113.{number}"), itertools.count()
+        while not stop.is_set():
+            statuses.put(visitor.log_in(f"user {number} {next(tries)}", "wrong").status_code)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    statuses.put(None)

@@ -13,7 +13,7 @@ import threading
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.views.decorators.debug import sensitive_variables
 
-# At the lowest priority a login would take a minute where pages use all of the CPU; this one leaves it a tenth.
+# At the lowest priority a login would starve where pages use all of the CPU; this one has a tenth of their weight.
 # What it is given stands neither on a command line nor in an environment: others could read both.
 _PROGRAM = """
 import hashlib, os, sys
