@@ -148,6 +148,27 @@ def test_long_bodies_share_a_limit_of_memory_and_short_ones_are_always_taken(sit
         assert answer_to(site, complete).startswith(b"HTTP/1.1 403 ")
 
 
+@pytest.mark.parametrize("server", ["gunicorn", "runserver"])
+def test_upload_that_is_not_finished_writes_nothing(environment, new_site, server, tmp_path):
+    """A file in a form, of any view: Django reads it for the check of the token, before it asks who that is."""
+    site = new_site({**environment, "TMPDIR": str(tmp_path)})
+    site.gunicorn(workers=1) if server == "gunicorn" else site.runserver("--noreload")
+    token = site.get("/admin/login/").cookies["csrftoken"]
+    start = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\nContent-Type: text/plain\r\n\r\n'
+    head = ["POST /admin/login/ HTTP/1.1", f"Host: {site.address}", f"Cookie: csrftoken={token}"]
+    head += ["Content-Type: multipart/form-data; boundary=x", f"Content-Length: {4 * LONGEST_BODY}", "", ""]
+    with socket.create_connection(("127.0.0.1", site.port), timeout=30) as client:
+        client.sendall("\r\n".join(head).encode() + start)
+        with contextlib.suppress(OSError):  # refused: more than a body may have
+            client.sendall(b"x" * 3 * LONGEST_BODY)
+        for _ in range(10):
+            time.sleep(0.1)
+            pids = [site.pid, *site.worker_pids()]
+            files = [file.path for pid in pids for file in psutil.Process(pid).open_files()]
+            assert list(tmp_path.iterdir()) == []
+            assert [path for path in files if path.startswith(str(tmp_path)) or "upload" in path] == []
+
+
 def test_connections_above_the_most_are_refused_and_come_back(site):
     with Drippers(site, MOST_CONNECTIONS + 50, drip=b"") as drippers:
         wait_until(lambda: len(drippers.held) >= 50, HEAD_SECONDS + BUSY, "the refusals")

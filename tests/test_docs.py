@@ -41,6 +41,14 @@ def faults_of(raw_document):
     return [str(fault) for fault in caught.value.faults]
 
 
+def test_every_test_that_the_page_on_security_names_exists():
+    named = re.findall(r"`((?:soak/)?test_\w+)(?:::(\w+))?`", (PROJECT / "docs" / "security.md").read_text())
+    assert len(named) > 40
+    for module, name in named:
+        source = (PROJECT / "tests" / f"{module}.py").read_text()
+        assert not name or re.search(rf"^(def|class) {name}\b", source, re.MULTILINE), f"{module}::{name}"
+
+
 # The environment.
 
 
