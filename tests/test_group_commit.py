@@ -145,7 +145,8 @@ def test_cancelled_callers_leave_nothing():
     finally:
         tracemalloc.stop()
     assert after[:2] == before[:2]
-    assert after[2] - before[2] < 50_000, "bytes, of 10,000 callers"
+    # One object that is left of each would be a megabyte; threads of other tests may allocate meanwhile, too.
+    assert after[2] - before[2] < 500_000, "bytes, of 10,000 callers"
 
 
 class Counter:

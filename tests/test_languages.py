@@ -26,6 +26,7 @@ from tests.support.admin import PATH, start_admin
 from tests.support.binaries import PROJECT
 from tests.support.documents import MESSAGE, SMALLEST, document, raw
 from tests.support.readme import README, rows, section
+from tests.support.secrets import GUARD
 from tests.support.site import HTML, TEXT
 from tests.test_docs import faulty_document
 
@@ -254,6 +255,8 @@ def test_the_admin_speaks_chinese(admin, browser, consul):
         for text in ("概览", "正常", "各实例运行情况", "最新", "环境变量", "默认值"):
             assert text in pages.text()
         pages.edit("原因", redis_config__redis_port="1")
+        assert "机密属于另一个去向" in pages.text(".errorlist")
+        pages.edit("原因", redis_config__redis_port="1", redis_config__redis_password=GUARD.new("typed password"))
         assert "上的 Redis 没有响应" in pages.text(".errorlist")
         pages.edit("原因", redis_config__redis_host="bad host")
         assert "必须是主机名或 IP 地址" in pages.text(".errorlist")
