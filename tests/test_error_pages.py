@@ -15,7 +15,7 @@ from django.urls import path
 from demo_site.serving import lean
 
 async def broken(ask):
-    raise RuntimeError(f"third {settings.CONFIGURATION.start.environment.text['CONSUL_HTTP_TOKEN']} \x1b[31m")
+    raise RuntimeError(f"third {settings.CONFIGURATION.start.address.token} \x1b[31m")
 
 lean.PATHS["/metrics"] = broken
 from demo_site.urls import urlpatterns as ours
@@ -33,7 +33,7 @@ def fail(request):
     local_text, local_list, local_object = f"a {password} b", [{"x": password}], Holder(password)
     long_text = "x" * 4090 + password
     typed = dict(request.POST.items())
-    token = settings.CONFIGURATION.start.environment.text["CONSUL_HTTP_TOKEN"]
+    token = settings.CONFIGURATION.start.address.token
     url, key = environment["DATABASE_URL"], settings.SECRET_KEY
     try:
         raise ValueError(f"first {password} \x1b[31m <b>&'{typed}")
