@@ -1,5 +1,6 @@
 """Settings as people may see them: secrets masked, and what differs between two documents."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -73,10 +74,12 @@ class Masker:
 
 
 def _environment_secrets(environment: Environment) -> Iterator[str]:
-    """Those inside DATABASE_URL included; some may be empty."""
+    """Those inside DATABASE_URL included, and the token that the agent is sent now; some may be empty."""
     for value in (environment[variable.name] for variable in TABLE if variable.secret):
         yield from value if isinstance(value, list) else [value]
     yield settings.SECRET_KEY
+    with contextlib.suppress(OSError):  # no file, no token
+        yield settings.CONFIGURATION.start.address.token
     database = settings.DATABASES["default"]
     options = [value for name, value in database.get("OPTIONS", {}).items() if "password" in name.lower()]
     yield from (str(value) for value in (database.get("PASSWORD"), *options) if value)
