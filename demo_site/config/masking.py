@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 
 from ..document.fields import values
 from ..document.model import FIELDS, Document
+from ..document.parsing import SHORTEST_SECRET
 from ..environment import TABLE, Environment
 from ..identity import FINGERPRINT_SALT
 from ..messages import Line, Message
@@ -19,8 +20,6 @@ from ..messages import Line, Message
 # Each takes linear time: no two matches begin in the same run of characters, so none is read again and again.
 _AUTHORITY = re.compile(r"(?<=://)[^/\s]*")  # "?" and "#" included: they may be unquoted in a password
 _URL_PARAMETER = re.compile(r"([?&][^=?&#\s]*password=)([^&#\s]+)", re.IGNORECASE)  # one of libpq's
-# A shorter one may be a word of any text. It is masked where its type says that it is a secret, and nowhere else.
-SHORTEST_SECRET = 8
 _LONGEST_TOKEN = 128  # what is longer is part of nothing else, and costs too much to compare at every place
 
 
