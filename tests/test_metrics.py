@@ -123,6 +123,7 @@ class _SaysOk(socketserver.BaseRequestHandler):
 def test_fault_of_the_site_is_counted_too_and_logged_without_the_password(consul, own_redis, config_key, new_site):
     value_of_key = document(own_redis)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _SaysOk) as no_redis:
+        no_redis.daemon_threads = True  # a connection that stays open does not hold up the end of the test
         threading.Thread(target=no_redis.serve_forever, daemon=True).start()
         value_of_key["redis_config"]["redis_port"] = no_redis.server_address[1]
         consul.put(config_key, value_of_key)
