@@ -73,9 +73,11 @@ def _increment(hits: int) -> Committed[Counted]:
         if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
             logger.warning("Page views are not counted and answered 503 until Redis is back: %s", error)
         raise
+    if not isinstance(number, int):  # the error of int() would repeat it
+        raise TypeError("what answers INCR with no number is not Redis")
     if (seconds := breaker.succeeded()) is not None:
         logger.info("Redis is back after %.1f s, page views are counted again", seconds)
-    return Committed(int(number), in_force.document)
+    return Committed(number, in_force.document)
 
 
 def _kind(error: BaseException | None) -> str:

@@ -137,6 +137,10 @@ class Environment(dict[str, Any]):
         if faults:
             raise invalid(faults)
 
+    def __repr__(self) -> str:
+        """Without the values: some are secrets, and one may contain one."""
+        return f"<Environment with {', '.join(sorted(self.given)) or 'nothing set'}>"
+
 
 def invalid(faults: list[str]) -> StartupError:
     listed = joined([_("The environment is invalid:"), *faults], "\n  ")

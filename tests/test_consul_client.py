@@ -4,6 +4,7 @@ It says nothing that is particular to python-consul: `test_py_consul.py` runs th
 """
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ import traceback
 
 import pytest
 
-from demo_site.consul_agent import kv
+from demo_site.consul_agent import kv, txn
 from demo_site.consul_agent.address import AddressInvalid, AgentAddress
 from demo_site.consul_agent.client import Client, Timeouts
 from demo_site.consul_agent.errors import ConsulError, Denied, Garbled, Missing, Refused, TooLong, Unreachable
@@ -230,6 +231,27 @@ def test_token_without_the_right_is_told_as_denied(acl_consul, config_key, name)
 def test_unknown_token_is_told_as_denied(acl_consul, config_key):
     with fails(Denied):
         kv.read(client_of(acl_consul, CONSUL_HTTP_TOKEN=GUARD.new("an unknown token")), config_key)
+
+
+@pytest.mark.parametrize("before", ["", "_", "x" * 190], ids=["alone", "in a word", "cut"])
+@pytest.mark.parametrize("status", ["400 No", "403 No", "404 No", "409 No", "503 No", "not of HTTP:"])
+@pytest.mark.parametrize("length", [3, 36, 300])
+def test_token_that_an_answer_repeats_is_in_no_error(config_key, new_proxy, status, before, length):
+    """As some proxies do: whatever its length, and wherever it stands."""
+    token = GUARD.register("a long token", (GUARD.new("a token") * 20)[:300])[:length]
+    proxy = new_proxy(0)
+    for said in (f"{before}{token}{before}", json.dumps({"Errors": [{"OpIndex": 0, "What": f"{before}{token}"}]})):
+        if status[0].isdigit():
+            proxy.answer_http(status, said, X_Consul_Reason=token)
+        else:
+            proxy.answer(f"{status} {said}".encode())
+        client = client_of(proxy, CONSUL_HTTP_TOKEN=token)
+        for ask in [*operations(client, config_key).values(), lambda: txn.commit(client, [txn.delete(config_key)])]:  # noqa: B023 (called at once)
+            try:
+                told = str(ask())
+            except ConsulError as error:
+                told = "".join(traceback.format_exception(error))
+            assert token[:6] not in told.replace(__file__, "")
 
 
 def test_token_file_is_read_again_when_it_changes(acl_consul, config_key, tmp_path):

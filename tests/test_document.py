@@ -188,6 +188,20 @@ def test_no_error_shows_a_value(path, wrong):
         assert "471147114711" not in shown
 
 
+@pytest.mark.parametrize("wrong", ["NaN", '1, "%s": 1', '"\\ud800"'], ids=["not finite", "twice", "no text"])
+@pytest.mark.parametrize("inside", [True, False], ids=["in the group", "beside it"])
+def test_no_error_names_a_member_that_is_named_like_the_password(wrong, inside):
+    secret = "s3cret-passw0rd"
+    member = f'"{secret}": {wrong.replace("%s", secret)}'
+    raw_document = f'''{{"redis_config": {{"redis_password": "{secret}"{f", {member}" if inside else ""}}},
+                          "show_message": 5{"" if inside else f", {member}"}}}'''.encode()
+    with pytest.raises(DocumentInvalid) as caught:
+        parse(raw_document)
+    assert "s3cret" not in str(caught.value)
+    found = {fault.path for fault in caught.value.faults}
+    assert {"show_message", "redis_config.redis_host"} < found, "what is declared keeps its name"
+
+
 def test_password_is_in_no_repr():
     config = parse(raw(SMALLEST))
     assert "aaaa1111" not in f"{config!r} {config!s} {config.redis_config!r} {config.model_dump()!r}"

@@ -15,7 +15,7 @@ from django.urls import path
 from demo_site.serving import lean
 
 async def broken(ask):
-    raise RuntimeError(f"third {settings.CONFIGURATION.start.environment.text['CONSUL_HTTP_TOKEN']} \x1b[31m")
+    raise RuntimeError(f"third {settings.CONFIGURATION.start.address.token} \x1b[31m")
 
 lean.PATHS["/metrics"] = broken
 from demo_site.urls import urlpatterns as ours
@@ -33,7 +33,7 @@ def fail(request):
     local_text, local_list, local_object = f"a {password} b", [{"x": password}], Holder(password)
     long_text = "x" * 4090 + password
     typed = dict(request.POST.items())
-    token = settings.CONFIGURATION.start.environment.text["CONSUL_HTTP_TOKEN"]
+    token = settings.CONFIGURATION.start.address.token
     url, key = environment["DATABASE_URL"], settings.SECRET_KEY
     try:
         raise ValueError(f"first {password} \x1b[31m <b>&'{typed}")
@@ -63,11 +63,15 @@ def failing_site(request, server, session_consul, session_redis, tmp_path_factor
         "DJANGO_DEBUG": request.param,
         "DJANGO_SETTINGS_MODULE": "failing_settings",
         "PYTHONPATH": str(folder),
-        "CONSUL_HTTP_TOKEN": GUARD.new("CONSUL_HTTP_TOKEN"),
         "DJANGO_SECRET_KEY_FALLBACKS": f"{GUARD.new('a fallback')},{GUARD.new('another fallback')}",
     }
     with start_admin(session_consul, session_redis, "failing-config", **variables) as site:
-        site.debug = request.param == "true"
+        site.debug, site.token = request.param == "true", GUARD.new("Consul token")
+        if server == "runserver":
+            (site.directory / "token").write_text(site.token)
+            site.environment["CONSUL_HTTP_TOKEN_FILE"] = str(site.directory / "token")
+        else:
+            site.environment["CONSUL_HTTP_TOKEN"] = site.token
         # SQLite ignores user and password; what is looked for is the text in the settings.
         account = f"sqlite://user:{GUARD.new('database password')}@/"
         site.environment["DATABASE_URL"] = site.environment["DATABASE_URL"].replace("sqlite:///", account)
@@ -105,8 +109,7 @@ def test_error_page_and_log_show_no_secret(failing_site, accept):
 
 def test_page_of_what_is_not_found_shows_no_secret(failing_site):
     """Neither from the settings nor where somebody put one into the path."""
-    secret = failing_site.environment["CONSUL_HTTP_TOKEN"]
-    answer = failing_site.get(f"/{secret}/", headers={"Accept": "text/html"})
+    answer = failing_site.get(f"/{failing_site.token}/", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert ("URLconf" in answer.text) is failing_site.debug
     failing_site.log()
@@ -118,3 +121,13 @@ def test_failure_of_a_lean_path_shows_no_secret(failing_site):
     assert answer.status_code == 500
     failing_site.wait_logged("RuntimeError: third")
     assert "\x1b" not in failing_site.log()
+
+
+@pytest.mark.parametrize("output", ["hash", "unified"])
+def test_differences_of_the_settings_show_no_secret(failing_site, output):
+    """`command` looks for every secret; what is none stays, and so does what differs."""
+    shown = failing_site.command("diffsettings", "--output", output).stdout
+    assert "ROOT_URLCONF = 'failing_urls'" in shown
+    assert "SECRET_KEY = '****" in shown
+    assert "'ENGINE': 'django.db.backends.sqlite3'" in shown
+    assert "PASSWORD_RESET_TIMEOUT" not in shown

@@ -9,7 +9,9 @@ from django.utils.crypto import salted_hmac
 from pydantic import SecretStr
 
 from demo_site.config import masking
+from demo_site.consul_agent.address import AgentAddress
 from demo_site.environment import Environment
+from tests.support.secrets import GUARD
 
 MANY = 20_000
 WORST = ["?", "&", "?password=", "://", "://:", "://@", ":", "@", "://a:", "://a@", "?a=b", "a", "password="]
@@ -17,9 +19,9 @@ WORST = ["?", "&", "?password=", "://", "://:", "://@", ":", "@", "://a:", "://a
 
 @pytest.fixture
 def masker(monkeypatch):
-    monkeypatch.setattr(
-        masking, "settings", SimpleNamespace(SECRET_KEY="", SECRET_KEY_FALLBACKS=[], DATABASES={"default": {}})
-    )
+    start = SimpleNamespace(address=AgentAddress.from_environ({}))
+    there = {"SECRET_KEY": "", "DATABASES": {"default": {}}, "CONFIGURATION": SimpleNamespace(start=start)}
+    monkeypatch.setattr(masking, "settings", SimpleNamespace(**there))
     monkeypatch.setattr(masking, "salted_hmac", partial(salted_hmac, secret="of the tests"))
     return masking.Masker(Environment({}))
 
@@ -106,3 +108,13 @@ def test_time_of_a_known_secret_grows_with_the_length(knowing, secret, piece):
     masker = knowing(secret)
     once, twice = (secret + piece * count for count in (MANY, 2 * MANY))
     assert seconds(masker, twice) < 2.5 * seconds(masker, once) + 0.01
+
+
+def test_representation_of_the_environment_has_no_value():
+    given = {
+        "CONSUL_HTTP_TOKEN": GUARD.new("token"),
+        "DJANGO_SECRET_KEY_FALLBACKS": GUARD.new("fallback"),
+        "DATABASE_URL": f"postgres://user:{GUARD.new('database password')}@host/name",
+    }
+    shown = GUARD.check(repr(Environment(given)), "the environment's representation")
+    assert all(name in shown for name in given)

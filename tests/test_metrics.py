@@ -111,22 +111,26 @@ def test_failures_are_counted_by_kind(consul, own_redis, config_key, new_site):
 
 
 class _SaysOk(socketserver.BaseRequestHandler):
-    """Answers every command with OK, an INCR too."""
+    """Answers every command with OK, but INCR with the password, as part of a word."""
 
     def handle(self):
-        while self.request.recv(4096):
-            self.request.sendall(b"+OK\r\n")
+        password = b""
+        while words := self.request.recv(4096).split(b"\r\n")[2::2]:
+            password = password or words[-1]
+            self.request.sendall(b"+AUTH_%b_\r\n" % password if words[0] == b"INCR" else b"+OK\r\n")
 
 
-def test_fault_of_the_site_is_counted_too(consul, own_redis, config_key, new_site):
+def test_fault_of_the_site_is_counted_too_and_logged_without_the_password(consul, own_redis, config_key, new_site):
     value_of_key = document(own_redis)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _SaysOk) as no_redis:
+        no_redis.daemon_threads = True  # a connection that stays open does not hold up the end of the test
         threading.Thread(target=no_redis.serve_forever, daemon=True).start()
         value_of_key["redis_config"]["redis_port"] = no_redis.server_address[1]
         consul.put(config_key, value_of_key)
         site = new_site({"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key}).gunicorn()
         assert site.get("/").status_code == 500
         assert value(site, "counter_failures_total", "internal") == 1
+        site.wait_logged("is not Redis")
         site.stop()
         no_redis.shutdown()
 

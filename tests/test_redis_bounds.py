@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import socket
 import time
+import traceback
 import tracemalloc
 
 import pytest
@@ -132,6 +133,32 @@ def test_reply_that_is_not_of_redis_is_an_error_of_redis(reply, command):
     with Peer(answering_until(command, [reply])) as peer:
         client = open_client(config(peer))
         fails_in_time((lambda: client.incr("hits")) if command == b"INCR" else client.ping)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"-ERR no command after AUTH_%b_\r\n",
+        b"-WRONGPASS %b\r\n",
+        b"-NOAUTH %.9b...\r\n",
+        b"%b\r\n",
+        b":%b\r\n",
+        b"$%b\r\n",
+    ],
+    ids=lambda reply: str(reply[:8]),
+)
+@pytest.mark.parametrize("command", REPLIES)
+def test_password_that_a_server_repeats_is_in_no_error(reply, command):
+    """Not only in the answer to AUTH, and not only where it stands as a whole."""
+    password = GUARD.new("Redis password")
+    with Peer(answering_until(command, [reply % password.encode()])) as peer:
+        given = RedisConfig(redis_host="127.0.0.1", redis_port=peer.port, redis_db=1, redis_password=password)
+        client = open_client(given)
+        with pytest.raises(RedisError) as caught:
+            client.incr("hits") if command == b"INCR" else client.ping()
+        assert password[:8] not in "".join(traceback.format_exception(caught.value))
+        if command != b"INCR":
+            assert password[:8] not in repr(probe.faults(given))
 
 
 @pytest.mark.parametrize("reply", [b"+hello\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n"])

@@ -1,5 +1,6 @@
 """The tests' own tools do what the other tests rely on."""
 
+import base64
 import socket
 import subprocess
 import sys
@@ -96,6 +97,16 @@ def test_guard_finds_a_secret_in_any_encoding(text):
     guard.register("password", "p4ssw0rd1@p4ssw0rd2")
     guard.check(text, "there")
     assert [str(leak) for leak in guard.leaks] == ["the secret 'password' appears in there"]
+
+
+@pytest.mark.parametrize("before", range(3))
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, bytes.hex, bytes])
+def test_thorough_guard_finds_the_start_of_a_secret_in_encoded_bytes(encode, before):
+    guard = SecretGuard(thorough=True)
+    secret = guard.new("password", separator="@:/%,#é")
+    written = encode(b"x" * before + secret.encode()[:14] + b"y")
+    assert guard.found(written) == {"password"}
+    assert not guard.found(encode(b"x" * before + b"this is a python-consul-redis demo"))
 
 
 def test_guard_is_silent_about_ordinary_text():

@@ -1,5 +1,6 @@
 """Settings as people may see them: secrets masked, and what differs between two documents."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydantic import Field, SecretStr
 
 from ..document.fields import values
 from ..document.model import FIELDS, Document
+from ..document.parsing import SHORTEST_SECRET
 from ..environment import TABLE, Environment
 from ..identity import FINGERPRINT_SALT
 from ..messages import Line, Message
@@ -18,8 +20,6 @@ from ..messages import Line, Message
 # Each takes linear time: no two matches begin in the same run of characters, so none is read again and again.
 _AUTHORITY = re.compile(r"(?<=://)[^/\s]*")  # "?" and "#" included: they may be unquoted in a password
 _URL_PARAMETER = re.compile(r"([?&][^=?&#\s]*password=)([^&#\s]+)", re.IGNORECASE)  # one of libpq's
-# A shorter one may be a word of any text. It is masked where its type says that it is a secret, and nowhere else.
-SHORTEST_SECRET = 8
 _LONGEST_TOKEN = 128  # what is longer is part of nothing else, and costs too much to compare at every place
 
 
@@ -73,10 +73,12 @@ class Masker:
 
 
 def _environment_secrets(environment: Environment) -> Iterator[str]:
-    """Those inside DATABASE_URL included; some may be empty."""
+    """Those inside DATABASE_URL included, and the token that the agent is sent now; some may be empty."""
     for value in (environment[variable.name] for variable in TABLE if variable.secret):
         yield from value if isinstance(value, list) else [value]
     yield settings.SECRET_KEY
+    with contextlib.suppress(OSError):  # no file, no token
+        yield settings.CONFIGURATION.start.address.token
     database = settings.DATABASES["default"]
     options = [value for name, value in database.get("OPTIONS", {}).items() if "password" in name.lower()]
     yield from (str(value) for value in (database.get("PASSWORD"), *options) if value)

@@ -24,6 +24,7 @@ from .errors import Denied, Garbled, Refused, TooLong, Unreachable
 SMALL, ONE, MANY = 64 * 1024, 1024 * 1024, 16 * 1024 * 1024
 _BYTES_PER_VALUE = 64  # of Consul's JSON there are more; what is built of it takes at most four times its bytes
 _MOST_DEPTH = 32
+_MASK = "••••••••"
 _LISTS = {"recurse", "keys"}  # the library's parameters of such questions
 
 
@@ -92,6 +93,7 @@ class _Transport(consul.base.HTTPClient):
         self.base_uri = ""  # the connection knows scheme, host and port
         self._address = address
         self._timeouts = timeouts
+        self._sent_token = ""
         self._connection = Connection(address, timeouts.connect, on_answer)
 
     def __enter__(self) -> "Client":
@@ -122,19 +124,19 @@ class _Transport(consul.base.HTTPClient):
         body = data.encode() if isinstance(data, str) else data
         # https://developer.hashicorp.com/consul/api-docs/features/blocking: the agent adds up to wait/16.
         patience = self._timeouts.read + seconds(dict(query).get("wait", "0s")) * 17 / 16
-        token = self.token()
+        self._sent_token = token = self.token()
         header = {"X-Consul-Token": token} if token else {}
         most = most_bytes or (ONE if _LISTS.isdisjoint(dict(query)) else MANY)
         code, headers, content = self._connection.exchange(method, self.uri(path, query), body, header, patience, most)
         if code not in expected:
-            self._raise_for_status(code, content)
+            self._raise_for_status(code, content.decode("utf-8", "replace"))
         if not bounded.json_fits(content, most // _BYTES_PER_VALUE, _MOST_DEPTH):
             raise TooLong.sent(self._address.url, _("JSON of too many values, or too deep"))
         try:
             return callback(consul.base.Response(code, headers, content.decode("utf-8", "replace")))
-        except _NOT_CONSULS as error:
+        except _NOT_CONSULS:  # whose text may be the answer's, and so have the token
             what = _("an answer that is not Consul's (status %(status)s)", status=code)
-            raise Garbled.sent(self._address.url, what) from error
+            raise Garbled.sent(self._address.url, what) from None
 
     get = partialmethod(_call, "GET")
     put = partialmethod(_call, "PUT")
@@ -153,9 +155,13 @@ class _Transport(consul.base.HTTPClient):
             raise Denied(_("CONSUL_HTTP_TOKEN_FILE %(path)s must contain one line of plain ASCII text.", path=path))
         return token
 
-    def _raise_for_status(self, code: int, content: bytes) -> None:
-        reason = " ".join(content[:200].decode("utf-8", "replace").split()).rstrip(".") or _("no reason given")
-        url = self._address.url
+    def reason(self, text: str) -> str:
+        """What the agent said, for people: the start of it on one line, without the token, which it may repeat."""
+        said = text.replace(self._sent_token, _MASK) if self._sent_token else text
+        return " ".join(said[:200].split()).rstrip(".") or _("no reason given")
+
+    def _raise_for_status(self, code: int, content: str) -> None:
+        reason, url = self.reason(content), self._address.url
         if code == 403:
             raise Denied(_("Consul at %(url)s denied permission: %(reason)s.", url=url, reason=reason))
         if code >= 500:

@@ -75,8 +75,8 @@ class Connection:
             place = {"url": self._address.url, "seconds": f"{seconds:g}"}
             late = _("Consul at %(url)s accepted the connection and sent no answer within %(seconds)s s.", **place)
             raise _unreachable(self._address.url, error, late) from error
-        except (http.client.HTTPException, ValueError) as error:  # ValueError: of a chunk whose size is negative
-            raise Garbled.sent(self._address.url, _("an answer that is not HTTP")) from error
+        except (http.client.HTTPException, ValueError):  # ValueError: of a chunk whose size is negative
+            raise Garbled.sent(self._address.url, _("an answer that is not HTTP")) from None  # the error repeats it
         return response.status, {name.title(): value for name, value in response.getheaders()}, content
 
     def _connected(self) -> "_BoundedSocket":

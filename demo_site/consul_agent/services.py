@@ -25,7 +25,7 @@ def _get(client: Client, path: str, kind: type[Json], most_bytes: int | None = N
 
     def parsed(response: Any) -> Json:
         if response.code == 404:
-            raise Missing(Message.of(response.body or "not found"))
+            raise Missing(Message.of(client.http.reason(response.body)))
         found = json.loads(response.body)
         if not isinstance(found, kind):
             raise TypeError(f"not a {kind.__name__}")
@@ -39,8 +39,7 @@ def _write(client: Client, path: str, data: str = "") -> None:
     """Only a 200 confirms the write; a server that is not Consul may answer 404 to everything."""
     response = client.http.put(lambda response: response, path, data=data, most_bytes=SMALL)
     if response.code != 200:
-        reason = " ".join(response.body[:200].split()) or "nothing"
-        answer = {"url": client.address.url, "status": response.code, "reason": reason}
+        answer = {"url": client.address.url, "status": response.code, "reason": client.http.reason(response.body)}
         raise Garbled(_("What listens at %(url)s did not accept a write: %(status)s, %(reason)s.", **answer))
 
 
@@ -74,7 +73,7 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
 
     def entry(response: Any) -> AgentEntry | None:
         if response.code == 503 and not response.body.startswith("{"):
-            raise Unreachable.answered(client.address.url, 503, response.body[:200].strip())
+            raise Unreachable.answered(client.address.url, 503, client.http.reason(response.body))
         found = json.loads(response.body)
         if response.code == 404 and found["Service"] is None:
             return None

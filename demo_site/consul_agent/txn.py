@@ -49,12 +49,13 @@ def size(operations: list[Operation]) -> int:
 
 def commit(client: Client, operations: list[Operation]) -> Outcome:
     """Make all of the writes, or none. Raises `ConsulError`; after an `Unreachable` they may have been made."""
-    found: Outcome = client.http.put(_outcome, "/v1/txn", data=json.dumps(operations), most_bytes=SMALL)
+
+    def outcome(response: Any) -> Outcome:
+        answer = json.loads(response.body)
+        if response.code == 409:
+            failures = ((error["OpIndex"], client.http.reason(error["What"])) for error in answer["Errors"])
+            return Outcome(None, tuple(Failure(*each) for each in failures))
+        return Outcome(max(result["KV"]["ModifyIndex"] for result in answer["Results"] if "KV" in result))
+
+    found: Outcome = client.http.put(outcome, "/v1/txn", data=json.dumps(operations), most_bytes=SMALL)
     return found
-
-
-def _outcome(response: Any) -> Outcome:
-    answer = json.loads(response.body)
-    if response.code == 409:
-        return Outcome(None, tuple(Failure(error["OpIndex"], error["What"]) for error in answer["Errors"]))
-    return Outcome(max(result["KV"]["ModifyIndex"] for result in answer["Results"] if "KV" in result))

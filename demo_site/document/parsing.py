@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from pydantic_core import ErrorDetails
 from ..bounded import json_fits
 from ..messages import Message, _, joined, unforeseen
 from .fields import printable, short
-from .model import Document
+from .model import FIELDS, Document
 
 # Consul refuses a larger KV value: https://developer.hashicorp.com/consul/api-docs/kv#create-update-key
 MAX_BYTES = 512 * 1024
@@ -24,6 +25,9 @@ MAX_FAULTS = 1000  # more help nobody and take seconds to write
 _LONGEST_PATH = 400  # characters: every worker reports, stores and shows it
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 WHOLE_DOCUMENT = "(document)"
+# A shorter one may be a word of any text. It is masked where its type says that it is a secret, and nowhere else.
+SHORTEST_SECRET = 8
+_MASK = "••••••••"
 
 
 class Fault(NamedTuple):
@@ -65,7 +69,7 @@ def parse(raw: bytes) -> Document:
     except Exception as error:  # of a validator's own
         faults.append(Fault(WHOLE_DOCUMENT, unforeseen(error)))
     if faults:
-        raise DocumentInvalid(faults)
+        raise DocumentInvalid(_without_secrets(faults, value))
     return document
 
 
@@ -122,6 +126,18 @@ def _json_faults(value: Any, path: tuple[int | str, ...] = ()) -> Iterator[Fault
             yield _fault((*path, name), problem)
         if isinstance(member, (dict, list)):
             yield from _json_faults(member, (*path, name))
+
+
+def _without_secrets(faults: list[Fault], value: Any) -> list[Fault]:
+    """A member that nobody declared may be named like a secret of the document."""
+    for path in (path for path, field in FIELDS.items() if field.secret):
+        secret = reduce(
+            lambda there, name: there.get(name) if isinstance(there, dict) else None, path.split("."), value
+        )
+        if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
+            shown = printable(secret)
+            faults = [f if f.path in FIELDS else Fault(f.path.replace(shown, _MASK), f.problem) for f in faults]
+    return faults
 
 
 def _members(value: Any) -> Iterable[tuple[int | str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.backoff import ConstantBackoff
 from redis.connection import Connection, ConnectionPool
-from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
+from redis.exceptions import AuthenticationError, InvalidResponse, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
@@ -87,19 +87,25 @@ class ConnectRetryingConnection(Connection):
         retry = Retry(ConstantBackoff(_CONNECT_BACKOFF), _CONNECT_RETRIES, supported_errors=(RedisConnectionError,))
         try:
             retry.call_with_retry(super().connect, self.disconnect, is_retryable=_is_transient)
-        except (AuthenticationError, ResponseError) as error:
-            raise type(error)(_without_password(str(error), self.password)) from None
+        except AuthenticationError:
+            raise
         except RedisConnectionError as error:
             raise CannotConnect(*error.args) from error
         self._is_counted = True
         metrics.POOL_CONNECTIONS.add(1)
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """As usual, where the peer speaks Redis's protocol; else redis-py fails with errors that are not its own."""
+        """As usual, where the peer speaks Redis's protocol; else redis-py fails with errors that are not its own.
+
+        No error has the password, nor have the frames that it came through.
+        """
         try:
             return super().read_response(*args, **kwargs)
-        except (ValueError, RecursionError) as error:
-            raise InvalidResponse(f"a reply that is not Redis's ({type(error).__name__})") from error
+        except RedisError as error:
+            error.args = (_without_password(str(error), self.password),)
+            raise error.with_traceback(None) from None
+        except (ValueError, RecursionError) as error:  # its text is the reply's
+            raise InvalidResponse(f"a reply that is not Redis's ({type(error).__name__})") from None
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
         super().disconnect(*args, **kwargs)
