@@ -21,8 +21,18 @@ def _boolean(text: str) -> bool:
     return is_true
 
 
+def _utf8(text: str) -> str:
+    if not text.isprintable():  # bytes of no character are in there as halves of surrogate pairs
+        raise ValueError("must be UTF-8 text without control characters")
+    return text
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _keys(text: str) -> list[str]:
+    return _words(_utf8(text))
 
 
 def _number(kind: type[int] | type[float], least: int, most: int) -> Callable[[str], float | None]:
@@ -109,8 +119,8 @@ TABLE = (
     Variable("SERVICE_CHECK_INTERVAL", "10s", _SERVICE),
     Variable("SERVICE_DRAIN_SECONDS", "5", _SERVICE, _number(float, 0, 3600)),
     Variable("CONSUL_REGISTER", "false", _SERVICE, _boolean),
-    Variable("DJANGO_SECRET_KEY", "", "SECRET_KEY", secret=True),
-    Variable("DJANGO_SECRET_KEY_FALLBACKS", "", "SECRET_KEY_FALLBACKS", _words, secret=True),
+    Variable("DJANGO_SECRET_KEY", "", "SECRET_KEY", _utf8, secret=True),
+    Variable("DJANGO_SECRET_KEY_FALLBACKS", "", "SECRET_KEY_FALLBACKS", _keys, secret=True),
     Variable("DJANGO_DEBUG", "false", "DEBUG", _boolean),
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
     Variable("DJANGO_CSRF_TRUSTED_ORIGINS", "", "CSRF_TRUSTED_ORIGINS", _words),

@@ -48,7 +48,8 @@ class Masker:
 
     def mask(self, secret: str) -> str:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
-        fingerprint = salted_hmac(FINGERPRINT_SALT, secret, algorithm="sha256").hexdigest()[:8]
+        content = secret.encode("utf-8", "surrogatepass")
+        fingerprint = salted_hmac(FINGERPRINT_SALT, content, algorithm="sha256").hexdigest()[:8]
         return f"•••••••• (fingerprint {fingerprint})"
 
     def clean(self, value: Any) -> Any:

@@ -91,7 +91,7 @@ def read(path: Path, key: str, max_age: float | None) -> Revision:
         raise SnapshotUnusable(_("it cannot be read: %(reason)s", reason=error.strerror)) from None
     except DocumentInvalid as error:
         raise SnapshotUnusable(_("its document is invalid: %(faults)s", faults=error.message)) from None
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise SnapshotUnusable(_("it is corrupt")) from None
     age = time.time() - modified
     if place != key:

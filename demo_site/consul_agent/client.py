@@ -93,7 +93,7 @@ class _Transport(consul.base.HTTPClient):
         self.base_uri = ""  # the connection knows scheme, host and port
         self._address = address
         self._timeouts = timeouts
-        self._sent_token = ""
+        self._sent_token = ""  # nosec B105
         self._connection = Connection(address, timeouts.connect, on_answer)
 
     def __enter__(self) -> "Client":

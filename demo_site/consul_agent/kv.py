@@ -61,6 +61,8 @@ def _entries(client: Client, key: str, **options: Any) -> tuple[int, list[Entry]
 
 
 def _entry(item: dict[str, Any]) -> Entry:
-    if not isinstance(item["Key"], str):
-        raise TypeError
-    return Entry(item["Key"], item["Value"] or b"", int(item["ModifyIndex"]), item.get("Session") or "")
+    key, value, index = item["Key"], item["Value"] or b"", item["ModifyIndex"]
+    session = item.get("Session") or ""
+    if not (isinstance(key, str) and isinstance(value, bytes) and isinstance(session, str) and type(index) is int):
+        raise TypeError("not an entry's members")
+    return Entry(key, value, index, session)

@@ -5,10 +5,11 @@ several checks, so these use its HTTP layer. All raise `ConsulError`.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from ..messages import Message, _
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
+
+from ..messages import CutLine, Message, _
 from .client import MANY, SMALL, Client
 from .errors import Garbled, Missing, Unreachable
 
@@ -17,21 +18,18 @@ MAINTENANCE = "_service_maintenance:"
 # The statuses of a check.
 PASSING, WARNING, CRITICAL = _("passing"), _("warning"), _("critical")
 
-Json = TypeVar("Json", dict[str, Any], list[dict[str, Any]])
+Kind = TypeVar("Kind")
 
 
-def _get(client: Client, path: str, kind: type[Json], most_bytes: int | None = None) -> Json:
+def _get(client: Client, path: str, kind: type[Kind], most_bytes: int | None = None) -> Kind:
     """The answer's JSON, which must be of this kind."""
 
-    def parsed(response: Any) -> Json:
+    def parsed(response: Any) -> Kind:
         if response.code == 404:
             raise Missing(Message.of(client.http.reason(response.body)))
-        found = json.loads(response.body)
-        if not isinstance(found, kind):
-            raise TypeError(f"not a {kind.__name__}")
-        return found
+        return TypeAdapter(kind).validate_python(json.loads(response.body), strict=True)
 
-    found: Json = client.http.get(parsed, path, most_bytes=most_bytes)
+    found: Kind = client.http.get(parsed, path, most_bytes=most_bytes)
     return found
 
 
@@ -56,12 +54,33 @@ def deregister(client: Client, service_id: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class AgentEntry:
-    """A service as the agent has it: `service` (Service, Tags, Meta, Port, Address, ...) and `checks` by check id."""
+def _is_text(value: str) -> str:
+    value.encode()  # half of a surrogate pair has no UTF-8, which the URL of the check needs
+    return value
 
-    service: dict[str, Any]
-    checks: dict[str, dict[str, Any]]
+
+class AgentCheck(BaseModel):
+    id: Annotated[str, AfterValidator(_is_text)] = Field(alias="CheckID")
+    name: CutLine = Field("", alias="Name")
+    status: CutLine = Field("", alias="Status")
+    notes: str = Field("", alias="Notes")
+
+
+class AgentService(BaseModel):
+    name: str = Field(alias="Service")
+    address: CutLine = Field("", alias="Address")
+    port: int = Field(0, alias="Port")
+    tags: list[str] | None = Field(None, alias="Tags")
+    meta: dict[str, str] | None = Field(None, alias="Meta")
+    weights: Any = Field(None, alias="Weights")
+    enable_tag_override: bool = Field(False, alias="EnableTagOverride")
+
+
+class AgentEntry(BaseModel):
+    """A service as the agent has it."""
+
+    service: AgentService = Field(alias="Service")
+    checks: list[AgentCheck] | None = Field(None, alias="Checks")
 
 
 def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
@@ -77,7 +96,7 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
         found = json.loads(response.body)
         if response.code == 404 and found["Service"] is None:
             return None
-        return AgentEntry(dict(found["Service"]), {check["CheckID"]: check for check in found["Checks"] or []})
+        return AgentEntry.model_validate(found, strict=True)
 
     path = f"/v1/agent/health/service/id/{service_id}"
     found: AgentEntry | None = client.http.get(entry, path, [("format", "json")], expected=(404, 429, 503))
@@ -90,22 +109,30 @@ def remove_check(client: Client, check_id: str) -> None:
 
 def advertised_address(client: Client) -> str:
     """The address that the agent advertises to other agents. Needs `agent:read`."""
-    return str(_get(client, "/v1/agent/self", dict).get("Member", {}).get("Addr", ""))
+    return _get(client, "/v1/agent/self", _Self).member.address
+
+
+class _Member(BaseModel):
+    address: Annotated[str, Field(min_length=1)] = Field(alias="Addr")
+
+
+class _Self(BaseModel):
+    member: _Member = Field(alias="Member")
 
 
 def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
     """The catalog's entries for the service: what other machines and DNS see."""
-    return _get(client, f"/v1/catalog/service/{name}", list, MANY)
+    return _get(client, f"/v1/catalog/service/{name}", list[dict[str, Any]], MANY)
 
 
-def health_instances(client: Client, name: str) -> list[dict[str, Any]]:
+def health_instances(client: Client, name: str) -> list[Any]:
     """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``; see catalog.py."""
-    return _get(client, f"/v1/health/service/{name}", list, MANY)
+    return _get(client, f"/v1/health/service/{name}", list[Any], MANY)
 
 
 def names(client: Client) -> dict[str, Any]:
     """The names of all services, each with a list of its tags."""
-    return _get(client, "/v1/catalog/services", dict, MANY)
+    return _get(client, "/v1/catalog/services", dict[Any, Any], MANY)
 
 
 def update_check(client: Client, check_id: str, status: str, output: str) -> None:

@@ -5,11 +5,13 @@ of the library, so these use its HTTP layer. All raise `ConsulError`.
 """
 
 import json
+import re
 from typing import Any
 
 from .client import SMALL, Client
 
 LEAST_TTL_SECONDS = 10  # Consul rejects a shorter one
+_ID = re.compile(r"[0-9a-f-]{1,100}")  # it becomes a part of URLs
 
 
 def create(client: Client, name: str, ttl: int) -> str:
@@ -22,7 +24,10 @@ def create(client: Client, name: str, ttl: int) -> str:
     session = json.dumps({"Name": name, "TTL": f"{ttl}s", "Behavior": "delete", "LockDelay": "0s"})
 
     def its_id(response: Any) -> str:
-        return str(json.loads(response.body)["ID"])
+        session = json.loads(response.body)["ID"]
+        if not _ID.fullmatch(session):
+            raise ValueError("not the id of a session")
+        return str(session)
 
     return str(client.http.put(its_id, "/v1/session/create", data=session, most_bytes=SMALL))
 

@@ -53,9 +53,16 @@ def commit(client: Client, operations: list[Operation]) -> Outcome:
     def outcome(response: Any) -> Outcome:
         answer = json.loads(response.body)
         if response.code == 409:
-            failures = ((error["OpIndex"], client.http.reason(error["What"])) for error in answer["Errors"])
-            return Outcome(None, tuple(Failure(*each) for each in failures))
-        return Outcome(max(result["KV"]["ModifyIndex"] for result in answer["Results"] if "KV" in result))
+            return Outcome(None, tuple(failure(error["OpIndex"], error["What"]) for error in answer["Errors"]))
+        index = max(result["KV"]["ModifyIndex"] for result in answer["Results"] if "KV" in result)
+        if type(index) is not int or index < 1:
+            raise TypeError("not an index")
+        return Outcome(index)
+
+    def failure(operation: Any, reason: Any) -> Failure:
+        if operation not in range(len(operations)) or not isinstance(reason, str):
+            raise TypeError("not the failure of an operation")
+        return Failure(operation, client.http.reason(reason))
 
     found: Outcome = client.http.put(outcome, "/v1/txn", data=json.dumps(operations), most_bytes=SMALL)
     return found

@@ -107,12 +107,10 @@ def _registration(live: Live, client: Client) -> Line:
         text = _("%(id)s is not registered with this agent: nobody finds it by name", id=service_id)
         remedy = _("Run `manage.py consul_register`, or start with CONSUL_REGISTER=1.")
         return Line("Registration", "note", text, remedy)
-    failing = [check for check in entry.checks.values() if check.get("Status") != "passing"]
-    place = {"id": service_id, "address": f"{entry.service.get('Address')}:{entry.service.get('Port')}"}
+    failing = [check for check in entry.checks or [] if check.status != services.PASSING]
+    place = {"id": service_id, "address": f"{entry.service.address}:{entry.service.port}"}
     if not failing:
         return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing", **place))
-    checks = joined(
-        (_("%(name)s: %(status)s", name=c.get("Name"), status=Message(str(c["Status"]))) for c in failing), ", "
-    )
+    checks = joined((_("%(name)s: %(status)s", name=c.name, status=Message(c.status)) for c in failing), ", ")
     text = _("%(id)s at %(address)s gets no traffic: %(checks)s", **place, checks=checks)
     return Line("Registration", "bad", text, _("See what the check asks; Consul's own page shows its output."))

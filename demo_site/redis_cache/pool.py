@@ -104,7 +104,7 @@ class ConnectRetryingConnection(Connection):
         except RedisError as error:
             error.args = (_without_password(str(error), self.password),)
             raise error.with_traceback(None) from None
-        except (ValueError, RecursionError) as error:  # its text is the reply's
+        except (ValueError, OverflowError, RecursionError) as error:  # its text is the reply's
             raise InvalidResponse(f"a reply that is not Redis's ({type(error).__name__})") from None
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:

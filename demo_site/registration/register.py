@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from ..consul_agent import services
 from ..consul_agent.client import Client
@@ -26,32 +25,29 @@ def repair(client: Client, definition: ServiceDefinition, status: Callable[[], s
         services.register(client, definition.payload(status()))
     # Maintenance is up to the operator; any other foreign check could turn the instance critical.
     ours = (definition.ready_check_id, definition.live_check_id)
-    for check_id in entry.checks if entry else ():
-        if check_id not in ours and not check_id.startswith(services.MAINTENANCE):
-            services.remove_check(client, check_id)
-            logger.warning("Removed the check %s, which is not in the registration of %s", check_id, definition.id)
+    for check in (entry and entry.checks) or ():
+        if check.id not in ours and not check.id.startswith(services.MAINTENANCE):
+            services.remove_check(client, check.id)
+            logger.warning("Removed the check %s, which is not in the registration of %s", check.id, definition.id)
     return is_due
 
 
 def is_desired(entry: services.AgentEntry, definition: ServiceDefinition) -> bool:
     """Whether the agent's entry is the desired one, with the desired checks among its checks."""
     wanted, service = definition.payload(), entry.service
+    checks = {(check.id, check.name, check.notes) for check in entry.checks or []}
     return all(
         (
-            service.get("Service") == wanted["Name"],
-            service.get("Address") == wanted["Address"],
-            service.get("Port") == wanted["Port"],
-            sorted(service.get("Tags") or []) == sorted(wanted["Tags"]),
-            (service.get("Meta") or {}) == wanted["Meta"],
-            service.get("Weights") in (None, _DEFAULT_WEIGHTS),
-            not service.get("EnableTagOverride"),
-            *(_is_same(entry.checks.get(check["CheckID"]), check) for check in wanted["Checks"]),
+            service.name == wanted["Name"],
+            service.address == wanted["Address"],
+            service.port == wanted["Port"],
+            sorted(service.tags or []) == sorted(wanted["Tags"]),
+            (service.meta or {}) == wanted["Meta"],
+            service.weights in (None, _DEFAULT_WEIGHTS),
+            not service.enable_tag_override,
+            checks >= {(check["CheckID"], check["Name"], check["Notes"]) for check in wanted["Checks"]},
         )
     )
-
-
-def _is_same(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
-    return found is not None and (found.get("Name"), found.get("Notes")) == (wanted["Name"], wanted["Notes"])
 
 
 def in_catalog(client: Client, definition: ServiceDefinition, bound: float = CATALOG_SECONDS) -> bool:
