@@ -238,7 +238,7 @@ def test_unknown_token_is_told_as_denied(acl_consul, config_key):
 @pytest.mark.parametrize("length", [3, 36, 300])
 def test_token_that_an_answer_repeats_is_in_no_error(config_key, new_proxy, status, before, length):
     """As some proxies do: whatever its length, and wherever it stands."""
-    token = GUARD.register("a long token", (GUARD.new("a token") * 20)[:300])[:length]
+    token = "~Q~" if length == 3 else GUARD.register("a long token", (GUARD.new("a token") * 20)[:300])[:length]
     proxy = new_proxy(0)
     for said in (f"{before}{token}{before}", json.dumps({"Errors": [{"OpIndex": 0, "What": f"{before}{token}"}]})):
         if status[0].isdigit():
