@@ -203,7 +203,7 @@ def show_timeline(page, stored):
     current = masking.shown(given(stored.document), masks) if stored.document else None
     for event in history.timeline(page, stored.index, current):
         if event.save:
-            assert moment(event.save.saved_at)
+            assert isinstance(moment(event.save.saved_at), str)
 
 
 # The snapshot, the shared revision.
