@@ -45,13 +45,9 @@ class Proxy:
         self._behave(silent=True)
 
     def silence_waiting(self, part):
-        """Silence each open connection whose last request contains `part`; the others and new ones stay as they are.
-
-        Returns how many are silent: one that asks nothing like it at the moment can be silenced later.
-        """
+        """Silence each open connection whose last request contains `part`; the others and new ones stay as they are."""
         for connection in list(self._open):
             connection.silent = connection.silent or part in connection.last_request
-        return sum(connection.silent for connection in self._open)
 
     def lose_replies(self, to=b"", times=None):
         """Forward requests; where one contains `to`, cut the connection when its reply comes back."""
