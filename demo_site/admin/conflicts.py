@@ -4,11 +4,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
 from ..config.changes import SECRETS
-from ..config.masking import UNSET, Masker, Settings, Shown, show
+from ..config.masking import UNSET, Masker, Settings, Shown, Value, show
 from ..document.fields import SettingField, destination
 from ..document.model import FIELDS
 from .forms import ConfigurationForm, as_stored, field_name, is_ticked, typed_unseen
+
+_DUMPED = TypeAdapter(dict[str, tuple[Value, bool]])
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,10 @@ def dumped(shown: Settings) -> str:
 def loaded(text: str) -> Settings:
     """The inverse; empty when the text is not what `dumped` wrote."""
     try:
-        return {path: Shown(value, withheld) for path, (value, withheld) in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        found = _DUMPED.validate_json(text, strict=True)
+    except ValidationError:
         return {}
+    return {path: Shown(value, withheld) for path, (value, withheld) in found.items()}
 
 
 def find(form: ConfigurationForm, before: Settings, masks: Masker) -> list[Conflict]:

@@ -86,13 +86,14 @@ def _environment_secrets(environment: Environment) -> Iterator[str]:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Value = str | bool | int | Finite | list[str] | None
 
 
 @dataclass(frozen=True)
 class Shown:
     """A setting's value; `withheld` where a mask stands in its place. None: not set."""
 
-    value: str | bool | int | Finite | list[str] | None
+    value: Value
     withheld: bool = False
 
 
