@@ -59,6 +59,7 @@ from tests.support.scripted_agent import (
     workers,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # it hides what went wrong
 NOW = datetime.now(UTC)
 ENVIRONMENT = Environment({})
 IN_FORCE = parsed(raw(SMALLEST), "consul", KEY, 7)

@@ -7,6 +7,8 @@ from tests.support.fuzzing import examine
 from tests.support.processes import printed_by
 from tests.test_fuzzing import TARGETS, settings_of_django  # noqa: F401
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # it hides what went wrong
+
 
 def noted(figure, name, count, costs):
     seconds, mib = costs
