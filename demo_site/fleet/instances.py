@@ -134,16 +134,6 @@ def _workers(read: Mapping[str, Entry | None], stored_index: int | None) -> dict
     return found
 
 
-def _entries(client: Client, start: str) -> list[kv.Entry]:
-    if found := kv.tree(client, start):
-        return found
-    try:
-        kv.query(client, start)  # Consul leaves out of a list what the token may not read, and denies a single key
-    except Denied as error:
-        raise Denied(kv.reason(error, start)) from None
-    return []
-
-
 def _judged(worker: Worker, stored_index: int | None) -> Worker:
     if worker.state != "current" or stored_index is None or worker.index == stored_index:
         return worker
