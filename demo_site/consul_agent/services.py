@@ -7,7 +7,7 @@ several checks, so these use its HTTP layer. All raise `ConsulError`.
 import json
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from ..messages import CutLine, Message, _
 from .client import MANY, SMALL, Client
@@ -27,7 +27,7 @@ def _get(client: Client, path: str, kind: type[Kind], most_bytes: int | None = N
     def parsed(response: Any) -> Kind:
         if response.code == 404:
             raise Missing(Message.of(client.http.reason(response.body)))
-        return TypeAdapter(kind).validate_python(json.loads(response.body), strict=True)
+        return TypeAdapter(kind).validate_json(response.body, strict=True)
 
     found: Kind = client.http.get(parsed, path, most_bytes=most_bytes)
     return found
@@ -54,13 +54,8 @@ def deregister(client: Client, service_id: str) -> bool:
     return True
 
 
-def _is_text(value: str) -> str:
-    value.encode()  # half of a surrogate pair has no UTF-8, which the URL of the check needs
-    return value
-
-
 class AgentCheck(BaseModel):
-    id: Annotated[str, AfterValidator(_is_text)] = Field(alias="CheckID")
+    id: str = Field(alias="CheckID")
     name: CutLine = Field("", alias="Name")
     status: CutLine = Field("", alias="Status")
     notes: str = Field("", alias="Notes")
@@ -93,10 +88,9 @@ def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
     def entry(response: Any) -> AgentEntry | None:
         if response.code == 503 and not response.body.startswith("{"):
             raise Unreachable.answered(client.address.url, 503, client.http.reason(response.body))
-        found = json.loads(response.body)
-        if response.code == 404 and found["Service"] is None:
+        if response.code == 404 and json.loads(response.body)["Service"] is None:
             return None
-        return AgentEntry.model_validate(found, strict=True)
+        return AgentEntry.model_validate_json(response.body, strict=True)
 
     path = f"/v1/agent/health/service/id/{service_id}"
     found: AgentEntry | None = client.http.get(entry, path, [("format", "json")], expected=(404, 429, 503))
