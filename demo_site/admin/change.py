@@ -33,8 +33,8 @@ from ..document.model import Document
 from ..document.parsing import Fault
 from ..messages import Message, MessageError, _, joined, translated
 from ..models import EffectiveConfiguration
-from ..serving.client_address import client_address
-from .forms import CommentForm
+from ..serving.client_address import shown_address
+from .forms import COMMENT_LENGTH, CommentForm
 
 TIMEOUTS = Timeouts(connect=1.0, read=3.0)
 # What a page masks tells whether a typed text is a secret in force. So nobody may ask in a loop: each user has so many
@@ -110,7 +110,7 @@ class ChangePage:
         """Have the document's Redis tried, as this user asks for, and log it."""
         faults = [fault._replace(problem=masks.clean(fault.problem)) for fault in probing.faults(document)]
         outcome = joined((fault.message for fault in faults), most=_MOST_FAULTS) if faults else "no fault"
-        asked = {"user": self.request.user.get_username(), "address": client_address(self.request)}
+        asked = {"user": self.request.user.get_username(), "address": shown_address(self.request)}
         tried = {"kind": self.kind, "place": redis_cache.place(document), "outcome": outcome}
         text = "%(user)s at %(address)s had %(place)s probed (%(kind)s): %(outcome)s"
         logger.info("%s", Message(text, **asked, **tried))
@@ -119,6 +119,12 @@ class ChangePage:
     def masker(self, base: changes.Base, typed: dict[str, Any] | None = None) -> Masker:
         """Knows every secret that may turn up: in force, stored, typed, of the environment."""
         return Masker(self.start.environment, self.live.in_force.document, base.values, typed)
+
+    def clean_comment(self, masks: Masker) -> None:
+        """Mask what was typed as the comment, which may name the old password. Before that, its length is bounded."""
+        if self.data:
+            typed = self.data.get("comment", "")[: COMMENT_LENGTH + 1]  # one more is too long for the form
+            self.data["comment"] = str(masks.clean(typed))
 
     def change(self, stored: repository.StoredDocument, new: Document, comment: str, masks: Masker) -> history.Save:
         """The proposed change, as it will stand in the history."""
@@ -137,7 +143,7 @@ class ChangePage:
     def save(self, form: CommentForm, raw: bytes, change: history.Save) -> HttpResponse:
         """Save it, unless somebody else was faster: then the page starts from what is stored now."""
         try:
-            index = commit(self.live, raw, change, self.request.user, client_address(self.request))
+            index = commit(self.live, raw, change, self.request.user, shown_address(self.request))
         except repository.Conflict:
             return self.answer()  # it was changed after it was read just now: the index differs this time
         except Denied as error:
@@ -185,7 +191,7 @@ class _Allowance:
 _allowance = _Allowance()
 
 
-def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str | None) -> int:
+def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str) -> int:
     """Save it and log it; returns the new ModifyIndex. Raises `Unlogged`, or as `repository.save`.
 
     The log entry comes first, so nothing is saved without one, and is committed before Consul is asked: other requests
@@ -193,7 +199,7 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str
     Consul has; it goes if nothing was saved, or if another request had made this save.
     """
     key, keep = live.start.key, live.start.environment["DEMO_CONFIG_HISTORY"]
-    message = f"{_message(change)}\nfrom {address or 'this machine'}"
+    message = f"{_message(change)}\nfrom {address}"
     logged = _log(key, message, user)
     try:
         with live.start.open_client(TIMEOUTS) as client:
@@ -206,8 +212,8 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str
     else:
         logged.change_message = message
         _try(logged.save)
-        place, author = address or "this machine", Message.of(change.user)
-        logger.info("%s from %s saved %s, ModifyIndex %s (%s)", author, place, key, saved.index, change.kind)
+        author = Message.of(change.user)
+        logger.info("%s from %s saved %s, ModifyIndex %s (%s)", author, address, key, saved.index, change.kind)
     return saved.index
 
 

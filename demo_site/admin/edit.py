@@ -17,7 +17,7 @@ from ..document.parsing import Fault
 from ..messages import Message, _, translated
 from . import conflicts, secret_shares
 from .change import ChangePage
-from .forms import COMMENT_LENGTH, ConfigurationForm, Origin, field_name, received, typed_unseen
+from .forms import ConfigurationForm, Origin, field_name, received, typed_unseen
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +99,7 @@ class _EditPage(ChangePage):
     def _form(self, stored: StoredDocument) -> ConfigurationForm:
         base = changes.base(stored, self.live.in_force.revision)
         masks = self._masks(base)
-        if self.data:
-            typed = self.data.get("comment", "")[: COMMENT_LENGTH + 1]  # one more is too long for the form
-            self.data["comment"] = str(masks.clean(typed))  # it may name the old password
+        self.clean_comment(masks)
         return ConfigurationForm(Origin(base, masking.shown(base.values, masks), self.request.session), self.data)
 
     def _masks(self, base: changes.Base) -> masking.Masker:

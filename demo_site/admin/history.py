@@ -21,7 +21,7 @@ from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
 from ..templatetags.configuration import plain
 from .change import TIMEOUTS, ChangePage
-from .forms import COMMENT_LENGTH, CommentForm, RollbackForm, field_name
+from .forms import CommentForm, RollbackForm, field_name
 
 _LAST_CHANGES = 3
 _PAGE_ENTRIES = 20
@@ -161,9 +161,7 @@ class _RollbackPage(ChangePage):
         return {path: changes.typed(path, text) for path, text in found.items() if text}
 
     def _form(self, masks: Masker, asked: Iterable[str] = ()) -> RollbackForm:
-        if self.data:
-            typed = self.data.get("comment", "")[: COMMENT_LENGTH + 1]  # one more is too long for the form
-            self.data["comment"] = str(masks.clean(typed))  # it may name the old password
+        self.clean_comment(masks)
         return RollbackForm(asked, self.data)
 
     def _target(

@@ -25,6 +25,11 @@ def client_address(request: HttpRequest) -> str | None:
     return None if address is None else str(address)
 
 
+def shown_address(request: HttpRequest | None) -> str:
+    """The client's address for the log."""
+    return (request and client_address(request)) or "this machine"
+
+
 def _is_trusted(address: Address | None) -> bool:
     """As for gunicorn, who may open the Unix socket is trusted."""
     networks = settings.ENVIRONMENT["FORWARDED_ALLOW_IPS"]

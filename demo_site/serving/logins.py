@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 
 from ..answer import Answer, Ask
 from ..messages import Message, _
-from .client_address import client_address
+from .client_address import shown_address
 
 PATH = "/admin/login/"
 _BUSY = _("Too many logins at once. Please try again in a few seconds.")
@@ -24,8 +24,7 @@ logger = logging.getLogger(__name__)
 
 def log_failure(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
     """Receives Django's signal `user_login_failed`, also for a login that is refused unseen."""
-    place = client_address(request) if request else None
-    logger.warning('Login of "%s" from %s failed', Message.of(credentials.get("username")), place or "this machine")
+    logger.warning('Login of "%s" from %s failed', Message.of(credentials.get("username")), shown_address(request))
 
 
 def refuse(request: HttpRequest, *args: Any) -> HttpResponse:
