@@ -21,7 +21,7 @@ timeout = 30
 graceful_timeout = 30
 keepalive = 5
 logger_class = "demo_site.serving.gunicorn_log.GunicornLog"
-accesslog = None  # "-" turns it on; a line per request costs about a tenth of the speed
+accesslog = None  # "-" turns it on; a line takes some 40 us of CPU, because it is masked, too
 control_socket_disable = True  # it would be created in the home folder, which may be read-only
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 LONGEST_TEXT = 500  # characters of one parameter: another program may say anything
+MASK = "••••••••"  # in place of a secret
 _PACKAGE = Path(__file__).parent
 # Texts of our own by the names of their parameters: places in the document, moments, bounds, types of exceptions.
 _OWN = frozenset(("path", "time", "state", "type", "expected", "pattern"))
@@ -117,7 +118,7 @@ def trace(error: Exception) -> str:
     return "".join(traceback.format_tb(error.__traceback__))
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """Control characters, terminal escapes and writing directions as Python writes them; lines and tabs stay."""
     if text.isprintable():
         return text

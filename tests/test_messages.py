@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from demo_site.messages import LONGEST_TEXT, Message, _, joined, printable, translated, unforeseen
+from demo_site.messages import LONGEST_TEXT, Message, _, escaped, joined, translated, unforeseen
 
 GERMAN = {
     "Consul at %(place)s is away: %(reason)s.": "Consul ist weg, und zwar %(reason)s, bei %(place)s.",
@@ -124,5 +124,5 @@ def test_outline_for_strangers_has_our_words_places_and_numbers_and_nothing_else
 
 
 def test_printable_text_keeps_its_lines_and_shows_the_rest():
-    assert printable("a\tb\nc") == "a\tb\nc"
-    assert printable("\x1b[31m\u202e\x9b\r\u2028") == r"\x1b[31m\u202e\x9b\r\u2028"
+    assert escaped("a\tb\nc") == "a\tb\nc"
+    assert escaped("\x1b[31m\u202e\x9b\r\u2028") == r"\x1b[31m\u202e\x9b\r\u2028"

@@ -15,7 +15,7 @@ from ..document.model import FIELDS, Document
 from ..document.parsing import SHORTEST_SECRET
 from ..environment import TABLE, Environment
 from ..identity import FINGERPRINT_SALT
-from ..messages import Line, Message
+from ..messages import MASK, Line, Message
 
 # Each takes linear time: no two matches begin in the same run of characters, so none is read again and again.
 _AUTHORITY = re.compile(r"(?<=://)[^/\s]*")  # "?" and "#" included: they may be unquoted in a password
@@ -50,7 +50,7 @@ class Masker:
         """A mask with a keyed fingerprint: equal on two instances exactly when secret and SECRET_KEY are equal."""
         content = secret.encode("utf-8", "surrogatepass")
         fingerprint = salted_hmac(FINGERPRINT_SALT, content, algorithm="sha256").hexdigest()[:8]
-        return f"•••••••• (fingerprint {fingerprint})"
+        return f"{MASK} (fingerprint {fingerprint})"
 
     def clean(self, value: Any) -> Any:
         """A value with every known secret, and every password in a URL, masked. Numbers stay numbers."""

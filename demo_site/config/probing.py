@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from ..document.fields import Group, groups, values
 from ..document.model import Document
 from ..document.parsing import Fault
-from ..messages import Message, unforeseen
+from ..messages import MASK, Message, unforeseen
 from .masking import replaced
 
 
@@ -38,7 +38,7 @@ def _without_secrets(problem: Message, document: Document) -> Message:
 
     def hide(value: Any) -> Any:
         for secret in secrets if isinstance(value, str) else ():
-            value = replaced(value, secret, lambda _secret: "••••••••")
+            value = replaced(value, secret, lambda _secret: MASK)
         return value
 
     return problem.replaced(hide)

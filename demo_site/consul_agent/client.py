@@ -14,7 +14,7 @@ import consul
 import consul.base
 
 from .. import bounded
-from ..messages import _
+from ..messages import MASK, _
 from .address import AgentAddress
 from .connection import Connection
 from .durations import seconds
@@ -24,7 +24,6 @@ from .errors import Denied, Garbled, Refused, TooLong, Unreachable
 SMALL, ONE, MANY = 64 * 1024, 1024 * 1024, 16 * 1024 * 1024
 _BYTES_PER_VALUE = 64  # of Consul's JSON there are more; what is built of it takes at most four times its bytes
 _MOST_DEPTH = 32
-_MASK = "••••••••"
 _LISTS = {"recurse", "keys"}  # the library's parameters of such questions
 
 
@@ -157,7 +156,7 @@ class _Transport(consul.base.HTTPClient):
 
     def reason(self, text: str) -> str:
         """What the agent said, for people: the start of it on one line, without the token, which it may repeat."""
-        said = text.replace(self._sent_token, _MASK) if self._sent_token else text
+        said = text.replace(self._sent_token, MASK) if self._sent_token else text
         return " ".join(said[:200].split()).rstrip(".") or _("no reason given")
 
     def _raise_for_status(self, code: int, content: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..bounded import json_fits
-from ..messages import Message, _, joined, unforeseen
+from ..messages import MASK, Message, _, joined, unforeseen
 from .fields import printable, short
 from .model import FIELDS, Document
 
@@ -27,7 +27,6 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 WHOLE_DOCUMENT = "(document)"
 # A shorter one may be a word of any text. It is masked where its type says that it is a secret, and nowhere else.
 SHORTEST_SECRET = 8
-_MASK = "••••••••"
 
 
 class Fault(NamedTuple):
@@ -136,7 +135,7 @@ def _without_secrets(faults: list[Fault], value: Any) -> list[Fault]:
         )
         if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
             shown = printable(secret)
-            faults = [f if f.path in FIELDS else Fault(f.path.replace(shown, _MASK), f.problem) for f in faults]
+            faults = [f if f.path in FIELDS else Fault(f.path.replace(shown, MASK), f.problem) for f in faults]
     return faults
 
 

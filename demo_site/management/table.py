@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-from ..messages import printable
+from ..messages import escaped
 
 _GAP = "  "
 
@@ -33,7 +33,7 @@ def _text(value: Any) -> str:
     elif isinstance(value, list):
         value = "\n".join(map(str, value))
     text = "-" if value is None or value == "" else str(value)
-    return printable(text).expandtabs(1)
+    return escaped(text).expandtabs(1)
 
 
 def _widths(cells: list[list[str]], room: int) -> list[int]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from ..messages import printable
+from ..messages import escaped
 from ..startup import StartupError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         masks = masker(getattr(record, "request", None)) if settings.configured else None
-        return printable(masks.clean(text) if masks else text).replace("\n", "\n    ")
+        return escaped(masks.clean(text) if masks else text).replace("\n", "\n    ")
 
 
 def masker(request: Any = None) -> "Masker":
