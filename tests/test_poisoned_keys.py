@@ -247,7 +247,7 @@ BAD_REGISTRATIONS = [
 ODD_REGISTRATIONS = [
     GOOD | {"Node": None, "Checks": None},
     {"Service": {"ID": "no-node", "Tags": None, "Meta": None}},
-    GOOD | {"Service": {"ID": "half\ud800"}},
+    GOOD | {"Service": {"ID": "half\u202e"}},
     GOOD | {"Service": {"ID": "long" * 100_000, "Tags": ["\x1b[31m" * 10_000]}},
     GOOD | {"Checks": [{}, {"Status": "of another version", "CheckID": ""}]},
 ]
@@ -287,7 +287,7 @@ def test_services_on_the_command_line_survive_registrations_of_any_shape(agent, 
         assert result.status == 0, result.stderr
         assert result.stdout.count("unreadable") == len(BAD_REGISTRATIONS)
         assert "\x1b" not in result.stdout
-    tags = {"good": ["b", "a"], "null": None, "mixed": [1, "a"], "text": "ab", "\x1b[31m\ud800": [], "x" * 500_000: []}
+    tags = {"good": ["b", "a"], "null": None, "mixed": [1, "a"], "text": "ab", "\x1b[31m\u202e": [], "x" * 500_000: []}
     agent(tags)
     for form in ("json", "table"):
         result = site.command("consul_services", "--format", form)
