@@ -7,6 +7,7 @@ from pathlib import Path
 import dj_database_url
 
 from . import startup
+from .bounded import LONGEST_BODY
 from .config.live import Live
 from .config.source import start
 from .redis_cache import cache_entry
@@ -112,7 +113,8 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 TIME_ZONE = "UTC"
 
-# A request's body stays in memory: what is longer than DATA_UPLOAD_MAX_MEMORY_SIZE is refused before it is read.
+# A request's body stays in memory: what is longer is refused before it is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = LONGEST_BODY
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 STATIC_URL = "/static/"

@@ -4,10 +4,12 @@ import contextlib
 import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
 from demo_site.admin import secret_shares
+from demo_site.bounded import LONGEST_BODY
 from tests.support.admin import PATH, AdminSite, FormFields
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
@@ -498,3 +500,11 @@ def test_a_document_too_large_for_a_transaction_is_refused_with_its_reason(admin
     answer = editor.post(editor.form() | {"show_message": "x" * 300_000, "comment": "large"})
     assert "do not fit into one transaction" in answer
     assert stored(consul, admin)["show_message"] == MESSAGE
+
+
+def test_the_longest_message_of_escapes_that_fits_is_saved(admin, consul):
+    editor, message = Editor(admin, "keeper"), "页" * 64_000
+    assert 0.8 < len(quote(message)) / LONGEST_BODY < 1
+    page = editor.post(editor.form() | {"show_message": message, "comment": "long"}, step="preview")
+    assert "Saved as" in editor.post(FormFields(page).found)
+    assert stored(consul, admin)["show_message"] == message

@@ -7,6 +7,8 @@ from urllib.parse import unquote
 from httptools import HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ..bounded import LONGEST_BODY
+
 HEAD_SECONDS = 10
 BODY_SECONDS = 30
 ANSWER_SECONDS = 30  # for a client that does not read
@@ -15,8 +17,6 @@ LINGER_SECONDS = 2  # what a refused client is still sending is thrown away: a r
 MOST_CONNECTIONS = 1000  # for each worker
 LONGEST_URL = 4096
 LONGEST_HEAD = 32 * 1024
-LONGEST_BODY = 2_621_440  # as Django's DATA_UPLOAD_MAX_MEMORY_SIZE; the lean paths take no body
-
 SMALL_BODY = 64 * 1024
 MOST_IN_BODIES = 16 * LONGEST_BODY  # for each worker, in bodies that are not small: each is kept until it is answered
 

@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 
 import django
 from hypothesis import strategies as st
+from urllib3 import encode_multipart_formdata
 
+from demo_site.bounded import LONGEST_BODY
 from tests.support.documents import SMALLEST, raw
 from tests.support.fuzzing import Target, examine, json_like, texts
 from tests.support.scripted_agent import (
@@ -69,9 +71,18 @@ held = st.fixed_dictionaries({
     "fleet": st.lists(workers, max_size=3),
 })  # fmt: skip
 rollback = f"history/{SAVE_ID}/rollback/"
-# Django takes 73 bytes of memory for each byte of a body that is all escapes, before any code of the site sees it.
-LONGEST_BODY = 400_000
-bodies = typed.map(lambda data: urlencode(data, errors="surrogatepass")[:LONGEST_BODY])
+URLENCODED, BOUNDARY = "application/x-www-form-urlencoded", "between"
+
+
+def multipart(data):
+    fields = {name: value.encode("utf-8", "surrogatepass") for name, value in data.items()}
+    return encode_multipart_formdata(fields, BOUNDARY)[0]
+
+
+bodies = st.one_of(
+    typed.map(lambda data: (URLENCODED, urlencode(data, errors="surrogatepass").encode()[:LONGEST_BODY])),
+    typed.map(lambda data: (f"multipart/form-data; boundary={BOUNDARY}", multipart(data)[:LONGEST_BODY])),
+)
 pages = st.one_of(
     st.tuples(st.sampled_from(["edit/", rollback]), bodies),
     st.tuples(st.sampled_from(["", "status/", "edit/", "history/", rollback]), st.none()),
@@ -90,7 +101,9 @@ def main(count):
     django.setup()
     ask = prepare()
     inputs = st.tuples(pages, held, st.sampled_from(["en", "zh-hans"]))
-    found = [(("edit/", 'base_index=6&base_shown={"show_message":"\\udc00x"}'), {"script": {}}, "en")]
+    escapes = (URLENCODED, b"comment=" + b"%41" * (LONGEST_BODY // 3 - 3))
+    unpaired = (URLENCODED, b'base_index=6&base_shown={"show_message":"\\udc00x"}')
+    found = [(("edit/", body), {"script": {}}, "en") for body in (escapes, unpaired)]
     print(json.dumps(examine(Target(ask, inputs, examples=EXAMPLES, found=found), count)))
 
 
@@ -131,9 +144,9 @@ def prepare():
     def request_of(path, body):
         session = SessionStore()
         share = secret_shares.cut(session, TYPED_BEFORE)
-        sent = (body or "").replace("SHARE", share)
-        form = "application/x-www-form-urlencoded"
-        request = RequestFactory().generic("GET" if body is None else "POST", path, sent, content_type=form)
+        form, sent = body or ("", b"")
+        sent = sent.replace(b"SHARE", share.encode())
+        request = RequestFactory().generic("POST" if body else "GET", path, sent, content_type=form)
         request.user, request.session = user, session
         request._messages = default_storage(request)
         request._dont_enforce_csrf_checks = True
