@@ -137,9 +137,12 @@ class RedisServer(ServerProcess):
         wait_until(lambda: self.replicates(other), message="the replica to hold what its master does")
 
     def replicates(self, other):
-        """Whether it is a replica of the other server, with a link that is up."""
+        """Whether it is a replica of the other server, and both say that the link is up."""
         said = self.info("replication")
-        return said.get("master_port") == other.port and said["master_link_status"] == "up"
+        if (said.get("master_port"), said.get("master_link_status")) != (other.port, "up"):
+            return False
+        known = [each for each in other.info("replication").values() if isinstance(each, dict)]
+        return any((each["port"], each["state"]) == (self.port, "online") for each in known)
 
     def promote(self):
         """Make a replica a master."""
