@@ -1,21 +1,22 @@
-"""The counter: the plain Redis key `hits`. No other module touches it."""
+"""The counter: a plain Redis key. No other module changes it."""
 
 import logging
 from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
 from django_redis import get_redis_connection
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from demo_site import metrics
+from demo_site.identity import COUNTER_KEY
 from demo_site.redis_cache.pool import CannotConnect
+from demo_site.redis_cache.probe import told
 
 from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
 
-KEY = "hits"
 DEADLINE = 0.8  # seconds: more than an exchange with Redis may take, and little enough for an answer within a second
 
 logger = logging.getLogger(__name__)
@@ -68,10 +69,13 @@ def _increment(hits: int) -> Committed[Counted]:
     if breaker.is_open:  # it opened while these callers waited
         raise _BreakerOpen
     try:
-        number = redis.incr(KEY) if hits == 1 else redis.incrby(KEY, hits)
+        number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)
     except RedisError as error:
         if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
-            logger.warning("Page views are not counted and answered 503 until Redis is back: %s", error)
+            reason = told(error, in_force.client.server)
+            logger.warning("Page views are not counted and answered 503 until Redis is back: %s", reason)
+        if isinstance(error, ReadOnlyError):  # it was a primary: its name may be another server's now
+            in_force.client.drop()
         raise
     if not isinstance(number, int):  # the error of int() would repeat it
         raise TypeError("what answers INCR with no number is not Redis")

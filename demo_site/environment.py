@@ -110,6 +110,7 @@ TABLE = (
     Variable("DEMO_CONFIG_HISTORY", "50", _DOCUMENT, _number(int, 1, 1000)),
     Variable("DEMO_CONFIG_SNAPSHOT", "", _DOCUMENT),
     Variable("DEMO_CONFIG_SNAPSHOT_MAX_AGE", "", _DOCUMENT, _duration),
+    Variable("REDIS_PASSWORD_DIR", "/run/secrets", _DOCUMENT),
     Variable("SERVICE_NAME", identity.NAME, _SERVICE),
     Variable("SERVICE_ID", "", _SERVICE),
     Variable("SERVICE_ADDRESS", "", _SERVICE),

@@ -166,7 +166,7 @@ def test_an_invalid_value_is_named_at_its_field(pages, admin, consul, name, text
 def test_an_unreachable_redis_is_named_in_the_form(pages, admin, consul, redis):
     port = free_port()
     pages.edit(redis_config__redis_port=str(port), redis_config__redis_password=redis.password)
-    assert f"127.0.0.1:{port} does not answer" in pages.text(".field-redis_config__redis_host .errorlist")
+    assert f"127.0.0.1:{port} refused the connection" in pages.text(".field-redis_config__redis_host .errorlist")
     assert stored(consul, admin)["redis_config"]["redis_port"] != port
 
 

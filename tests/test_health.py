@@ -77,11 +77,13 @@ def test_strangers_see_states_and_our_own_words_and_the_log_has_the_rest(site, o
     ready = answer.json()
     assert ready["redis"] == {"ok": False, "error": "it refused the connection"}
     (fault,) = ready["config"]["rejected"]["faults"]
-    assert fault == "redis_config.redis_password: the Redis at … refuses it (…)"
+    assert fault == "redis_config.redis_password: the Redis at … refuses the password (…)"
     assert ready["config"]["reason"].endswith(fault)
     for text in ("127.0.0.1", str(own_redis.port), str(redis.port), "WRONGPASS", "invalid", "Errno", "Error"):
         assert text not in answer.text + site.get("/metrics").text, text
-    wait_until(lambda: f"the Redis at 127.0.0.1:{redis.port} refuses it (invalid" in site.log(), message="the log")
+    wait_until(
+        lambda: f"the Redis at 127.0.0.1:{redis.port} refuses the password (invalid" in site.log(), message="the log"
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,9 @@ def test_strangers_see_states_and_our_own_words_and_the_log_has_the_rest(site, o
     [
         (exceptions.ReadOnlyError("READONLY at 10.0.0.1"), "it is a read-only replica"),
         (exceptions.AuthenticationError("WRONGPASS"), "it refuses the password"),
-        (exceptions.TimeoutError("Timeout reading from 10.0.0.1:6379"), "no answer in time"),
+        (exceptions.TimeoutError("Timeout reading from 10.0.0.1:6379"), "it does not answer in time"),
         (exceptions.ResponseError("-SECRET"), "it answers with an error"),
-        (exceptions.ConnectionError("Connection closed by server."), "the connection failed"),
+        (exceptions.ConnectionError("Connection closed by server."), "it lost the connection"),
         (exceptions.RedisError("SECRET"), "it cannot be used"),
     ],
 )

@@ -13,13 +13,19 @@ from redis.exceptions import RedisError
 
 from demo_site.document.model import RedisConfig
 from demo_site.redis_cache import EXCHANGE_TIMEOUT, probe
-from demo_site.redis_cache.client import open_client
+from demo_site.redis_cache import client as redis_client
 from demo_site.redis_cache.pool import MOST_REPLY_BYTES
+from demo_site.redis_cache.servers import find
 from tests.support.peers import Peer
+from tests.support.redis import NO_FINDER
 from tests.support.secrets import GUARD
 
 MOST_SECONDS = 5 * EXCHANGE_TIMEOUT  # for a slow machine; what these peers do would take much longer, or for ever
 REPLIES = {b"AUTH": b"+OK\r\n", b"SELECT": b"+OK\r\n", b"PING": b"+PONG\r\n", b"INCR": b":1\r\n"}
+
+
+def open_client(config):
+    return redis_client.open_client(config, find(config, NO_FINDER))
 
 
 def config(peer):
@@ -74,7 +80,7 @@ def test_deadline_is_one_for_all_replies():
 
     with Peer(behave) as peer:
         began = time.monotonic()
-        assert [fault.path for fault in probe.faults(config(peer))] == ["redis_host"]
+        assert [fault.path for fault in probe.faults(config(peer), NO_FINDER)] == ["redis_host"]
         assert EXCHANGE_TIMEOUT - 0.1 < time.monotonic() - began < MOST_SECONDS
 
 
@@ -82,7 +88,7 @@ def test_deadline_is_one_for_all_replies():
 def test_probe_of_a_server_that_drips_ends_at_the_deadline(command):
     with Peer(answering_until(command, drops())) as peer:
         began = time.monotonic()
-        assert [fault.path for fault in probe.faults(config(peer))] == ["redis_host"]
+        assert [fault.path for fault in probe.faults(config(peer), NO_FINDER)] == ["redis_host"]
         assert time.monotonic() - began < MOST_SECONDS
 
 
@@ -158,13 +164,13 @@ def test_password_that_a_server_repeats_is_in_no_error(reply, command):
             client.incr("hits") if command == b"INCR" else client.ping()
         assert password[:8] not in "".join(traceback.format_exception(caught.value))
         if command != b"INCR":
-            assert password[:8] not in repr(probe.faults(given))
+            assert password[:8] not in repr(probe.faults(given, NO_FINDER))
 
 
 @pytest.mark.parametrize("reply", [b"+hello\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n"])
 def test_server_that_does_not_answer_pong_is_no_redis(reply):
     with Peer(answering_until(b"PING", [reply])) as peer:
-        (fault,) = probe.faults(config(peer))
+        (fault,) = probe.faults(config(peer), NO_FINDER)
         assert (fault.path, "is not Redis" in fault.problem) == ("redis_host", True)
 
 

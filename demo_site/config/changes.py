@@ -16,6 +16,7 @@ from .repository import StoredDocument
 from .revision import Revision
 
 SECRETS = [path for path, field in FIELDS.items() if field.secret]
+NAMING_SECRETS = [path for path, field in FIELDS.items() if field.declared.names_secret]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Base:
     faults: tuple[Fault, ...] = ()
     held: tuple[Mapping[str, Any], ...] = ()
 
-    def secrets_for(self, path: str, settings: Mapping[str, Any]) -> list[SecretStr | None]:
+    def secrets_for(self, path: str, settings: Mapping[str, Any]) -> list[Any]:
         """What this secret is in each document at hand that would send it where these `settings`, by path, do."""
         places = [place.path for place in destination(FIELDS, path)]
         return [held[path] for held in self.held if all(held[place] == settings[place] for place in places)]
@@ -46,12 +47,22 @@ class Base:
         return {path: field.default if known.get(path) is None else known[path] for path, field in FIELDS.items()}
 
     def astray(self, new: Document, typed: Collection[str]) -> list[Fault]:
-        """The secrets that a new document would send to where they were not sent before, but for those just `typed`."""
+        """The secrets that a new document would send to where they were not sent before, but for those just `typed`.
+
+        One that a file has cannot be typed here: only who may write to Consul sends it somewhere.
+        """
         settings = values(new)
         known = {path: settings[path] for path in SECRETS if path not in typed}
         strays = [path for path, value in known.items() if value and value not in self.secrets_for(path, settings)]
         text = _("the stored one belongs to another destination (%(settings)s): type it again")
-        return [Fault(path, Message(text, settings=places(path))) for path in strays]
+        faults = [Fault(path, Message(text, settings=places(path))) for path in strays]
+        named = [
+            path for path in NAMING_SECRETS if settings[path] and settings[path] not in self.secrets_for(path, settings)
+        ]
+        unknown = _(
+            "what it names does not go to another destination (%(settings)s) from here: put such a document into Consul"
+        )
+        return faults + [Fault(path, Message(unknown, settings=places(path))) for path in named]
 
     def changed(self, new: Mapping[str, Any]) -> bytes:
         """The document with these settings by path, JSON values or None: the member goes. Every other one as it was."""

@@ -2,14 +2,16 @@
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..messages import _
+from ..messages import Message, _
 from ..redis_cache.lazy import LazyClient
+from ..redis_cache.servers import Server, find
 from .revision import Revision
 from .shared import SharedState
 from .source import Start
@@ -25,10 +27,10 @@ logger = logging.getLogger(__name__)
 class InForce:
     """One configuration as a whole: a revision, and the Redis client that goes with its document."""
 
-    def __init__(self, revision: Revision, client: LazyClient | None = None) -> None:
+    def __init__(self, revision: Revision, client: LazyClient) -> None:
         self.revision = revision
         self.document = revision.document
-        self.client = client or LazyClient(revision.document.redis_config)
+        self.client = client
 
     @property
     def redis(self) -> Any:
@@ -45,9 +47,11 @@ class Live:
         self.start = start
         snapshot = start.environment["DEMO_CONFIG_SNAPSHOT"]
         self.shared = SharedState(Path(snapshot) if snapshot else None, start.revision)
-        self._in_force = InForce(start.revision) if start.revision else None
+        self._in_force = self._of(start.revision) if start.revision else None
+        self._swapping = threading.Lock()
         self._status = _not_followed(start.revision) if start.revision else Status(CURRENT)
         self._proof: Proof | None = None  # what nobody follows does not grow old
+        self.unfollowed: Message | None = None  # why it is not known which Redis the document means, if it is not
         self.listeners: list[Callable[[], None]] = []
 
     @property
@@ -89,7 +93,7 @@ class Live:
         """
         inherited = self.shared.read()
         if inherited and not inherited.same_as(self.in_force.revision):
-            self._in_force = InForce(inherited)
+            self._in_force = self._of(inherited)
         revision = self.in_force.revision
         self._status = initial(revision)
         self.shared.publish(revision)
@@ -99,12 +103,27 @@ class Live:
 
     def replace(self, revision: Revision) -> None:
         """Put a revision in force, whose probe has passed."""
-        old = self.in_force
-        is_same = revision.document.redis_config == old.client.config
-        new = InForce(revision, old.client if is_same else None)
-        self._in_force = new  # one reference: every later request sees all of the new, every earlier one all of the old
+        with self._swapping:
+            old = self.in_force
+            is_same = revision.document.redis_config == old.client.config
+            # One reference: every later request sees all of the new, every earlier one all of the old.
+            self._in_force = InForce(revision, old.client) if is_same else self._of(revision)
         if not is_same:
             old.client.retire()
+
+    def move(self, old: LazyClient, server: Server) -> bool:
+        """Have the document's Redis be another server, which has been tried, unless `old` is in force no longer."""
+        with self._swapping:
+            revision, is_moved = self.in_force.revision, self.in_force.client is old
+            if is_moved:
+                self._in_force = InForce(revision, LazyClient(old.config, lambda: server))
+        if is_moved:
+            old.retire()
+        return is_moved
+
+    def _of(self, revision: Revision) -> InForce:
+        config = revision.document.redis_config
+        return InForce(revision, LazyClient(config, lambda: find(config, self.start.finder)))
 
     def become(self, status: Status) -> None:
         old, self._status = self._status, transition(self._status, status, self.in_force.revision)

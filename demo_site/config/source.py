@@ -18,11 +18,13 @@ from ..document.model import Document
 from ..document.parsing import MAX_BYTES, DocumentInvalid
 from ..environment import Environment, invalid
 from ..messages import Message, _, joined
+from ..redis_cache.servers import Finder
 from ..startup import StartupError
 from . import snapshot
 from .revision import Revision, parsed
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
+QUICK = Timeouts(connect=0.5, read=1.0)  # for what waits for Consul while it asks for Redis
 _MOST_FILE_BYTES = 4 * MAX_BYTES  # what is a little too long is told as an invalid document
 _MOST_FAULTS = 20
 _DENIED = _(
@@ -51,6 +53,11 @@ class Start:
     @property
     def key(self) -> str:
         return str(self.environment["DEMO_CONFIG_KEY"])
+
+    @property
+    def finder(self) -> Finder:
+        """Finds the Redis that a document does not name itself."""
+        return Finder(functools.partial(self.open_client, QUICK), Path(self.environment["REDIS_PASSWORD_DIR"]))
 
     def open_client(self, timeouts: Timeouts = Timeouts(), **options: Any) -> Client:  # noqa: B008 (immutable)
         return Client(self.address, timeouts, **options)

@@ -47,9 +47,19 @@ class CatalogInstance(BaseModel):
 
 def instances(client: Client, name: str) -> tuple[list[CatalogInstance], int]:
     """The instances of the service, and how many entries cannot be read. Raises `ConsulError`."""
-    entries = health_instances(client, name)
-    found = [instance for entry in entries if (instance := _parsed(entry))]
+    _index, entries = health_instances(client, name)
+    found = _readable(entries)
     return found, len(entries) - len(found)
+
+
+def follow(client: Client, name: str, index: int, wait: float) -> tuple[int, list[CatalogInstance]]:
+    """The answer's index, and the instances that can be read: with an index a blocking query of `wait` seconds."""
+    found, entries = health_instances(client, name, index, wait)
+    return max(found, 1), _readable(entries)
+
+
+def _readable(entries: list[Any]) -> list[CatalogInstance]:
+    return [instance for entry in entries if (instance := _parsed(entry))]
 
 
 def _parsed(entry: Any) -> CatalogInstance | None:

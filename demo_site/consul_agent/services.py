@@ -119,9 +119,21 @@ def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
     return _get(client, f"/v1/catalog/service/{name}", list[dict[str, Any]], MANY)
 
 
-def health_instances(client: Client, name: str) -> list[Any]:
-    """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``; see catalog.py."""
-    return _get(client, f"/v1/health/service/{name}", list[Any], MANY)
+def health_instances(client: Client, name: str, index: int = 0, wait: float = 0) -> tuple[int, list[Any]]:
+    """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``; see catalog.py.
+
+    With the answer's index, which is the first of the two. With an `index` it is a blocking query, as `kv.query`.
+    """
+
+    def parsed(response: Any) -> tuple[int, list[Any]]:
+        if response.code == 404:
+            raise Missing(Message.of(client.http.reason(response.body)))
+        found = TypeAdapter(list[Any]).validate_json(response.body, strict=True)
+        return int(response.headers.get("X-Consul-Index", 0)), found
+
+    query = [("index", str(index)), ("wait", f"{wait}s")] if index else []
+    found: tuple[int, list[Any]] = client.http.get(parsed, f"/v1/health/service/{name}", query, most_bytes=MANY)
+    return found
 
 
 def names(client: Client) -> dict[str, Any]:

@@ -33,8 +33,9 @@ class DeclarationError(TypeError):
 class Setting:
     """What people need to know of a member: its label, what it feeds, and whether a text may have several lines.
 
-    `example` stands in the example of a document, which has the required members only. `moves_secrets`: in a group with
-    a secret, whether another value may send it elsewhere, as another host does (see `destination`).
+    `example` stands in the example of a document, which has the required members and those that have one. In a group
+    with a secret: `moves_secrets` says whether another value may send it elsewhere, as another host does (see
+    `destination`), and `names_secret` that the value is the place of a secret, as the path of a file that has it.
     """
 
     label: Message
@@ -42,6 +43,7 @@ class Setting:
     multiline: bool = False
     example: Any = None
     moves_secrets: bool = True
+    names_secret: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As pydantic has it, but true and 1.0 are no whole numbers in a Literal either."""
@@ -87,7 +89,8 @@ class Group(BaseModel):
     """A JSON object of the document. Frozen and comparable: equal values share what is made of them.
 
     `class X(Group, probe="module.function")` names what must hold before its values may rule: a function that takes
-    the group and returns what it finds wrong, each a path below the group and a message.
+    the group, and what finds a Redis that the group does not name itself (`redis_cache.servers.Finder`), and returns
+    what it finds wrong, each a path below the group and a message.
     """
 
     # strict: "6379" is no port and true is no number. Unknown members are kept aside in model_extra.
@@ -106,6 +109,11 @@ class Group(BaseModel):
         except ValidationError as error:
             path = ".".join(map(str, error.errors()[0]["loc"]))
             raise DeclarationError(f"{path}: a required setting needs an example: Setting(..., example=...)") from None
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterable[tuple[str, Message]]:
+        """What does not go together among the members that are there, valid or not: names below the group, and why."""
+        return ()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Without the members that are not known: one may be a misspelt secret."""
@@ -150,6 +158,11 @@ def unknown(group: Group) -> dict[str, Any]:
     return {prefix + printable(name): value for prefix, members in extra for name, value in members.items()}
 
 
+def group_of(model: type[Group], name: str) -> type[Group] | None:
+    """The group that this member is, if it is one."""
+    return _group(_unwrapped(model.model_fields[name].annotation)[0])
+
+
 def destination(fields: Mapping[str, SettingField], secret: str) -> list[SettingField]:
     """Where the secret at this path goes: what stands beside it, in the member of the document that it is in.
 
@@ -169,7 +182,7 @@ def printable(name: str) -> str:
 def example(model: type[Group]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in fields_of(model):
-        if field.required:
+        if field.required or field.declared.example is not None:
             put(found, field.path, field.example)
     complete(model, found)
     return found
@@ -188,7 +201,7 @@ def put(members: dict[str, Any], path: str, value: Any) -> None:
 def complete(model: type[Group], members: dict[str, Any]) -> None:
     """Put the required groups in that are not there: nobody edits a group, only what is in it."""
     for name, info in model.model_fields.items():
-        if inner := _group(_unwrapped(info.annotation)[0]):
+        if inner := group_of(model, name):
             if info.is_required():
                 members.setdefault(name, {})
             if isinstance(members.get(name), dict):

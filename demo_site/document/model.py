@@ -2,14 +2,18 @@
 
 import ipaddress
 import re
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from ..messages import _
+from ..messages import Message, _
 from .fields import Group, Setting, SettingField, fields_of
 
 _LOCATION = 'CACHES["default"] LOCATION'
+_USERNAME, _PASSWORD = (f'CACHES["default"] OPTIONS {name}' for name in ("USERNAME", "PASSWORD"))
+_TLS = 'CACHES["default"] OPTIONS CONNECTION_POOL_KWARGS'
+_LONGEST_PATH, _LONGEST_SOCKET_PATH = 1024, 107  # the second: sun_path in unix(7)
 
 
 def _network_host(value: str) -> str:
@@ -29,15 +33,104 @@ def _network_host(value: str) -> str:
     return value
 
 
-class RedisConfig(Group, probe="demo_site.redis_cache.probe.faults"):
-    """The Redis server to count in."""
+def _absolute_path(value: str) -> str:
+    if not (value.startswith("/") and value.isprintable() and len(value.encode()) <= _LONGEST_PATH):
+        raise ValueError(_("must be an absolute path (/..., at most %(bytes)s bytes)", bytes=_LONGEST_PATH))
+    return value
 
-    redis_host: Annotated[str, AfterValidator(_network_host), Setting(_("Redis host"), _LOCATION, example="127.0.0.1")]
-    redis_port: Annotated[int, Field(ge=1, le=65535), Setting(_("Redis port"), _LOCATION, example=6379)]
+
+def _socket_path(value: str) -> str:
+    if len(value.encode()) > _LONGEST_SOCKET_PATH:
+        raise ValueError(_("must have at most %(bytes)s bytes: a socket's path is limited", bytes=_LONGEST_SOCKET_PATH))
+    return _absolute_path(value)
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", value):
+        raise ValueError(_("must be a name (letters, digits, dots, hyphens, underscores)"))
+    return value
+
+
+def _user(value: str) -> str:
+    if not (value.isprintable() and value.strip() == value != "" and len(value) <= 128):
+        raise ValueError(_("must be a user's name"))
+    return value
+
+
+def _host_and_port(value: str) -> str:
+    host, _colon, port = value.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+        raise ValueError(_("must be HOST:PORT"))
+    _network_host(host.removeprefix("[").removesuffix("]"))
+    return value
+
+
+# Where Redis may be found; a document has one of them. What needs what beside it; what cannot stand beside what.
+PLACES = ("redis_host", "redis_socket", "redis_service", "redis_sentinels")
+_COMPLETE = {"redis_host": "redis_port", "redis_sentinels": "redis_master", "redis_cert_file": "redis_key_file"}
+_NEEDED = {
+    "redis_port": "redis_host",
+    "redis_tag": "redis_service",
+    "redis_master": "redis_sentinels",
+    **dict.fromkeys(("redis_ca_file", "redis_tls_name"), "redis_tls"),
+    "redis_cert_file": "redis_tls",
+    "redis_key_file": "redis_cert_file",
+}
+_EXCLUDED = {"redis_password_file": "redis_password", "redis_tls": "redis_socket"}
+
+
+HostName = Annotated[str, AfterValidator(_network_host)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+Name = Annotated[str, AfterValidator(_name)]
+FilePath = Annotated[str, AfterValidator(_absolute_path)]
+
+
+class RedisConfig(Group, probe="demo_site.redis_cache.probe.faults"):
+    """The Redis server to count in. It is at a host, or at a socket, or what Consul or Sentinel name."""
+
+    redis_host: Annotated[HostName | None, Setting(_("Redis host"), _LOCATION, example="127.0.0.1")] = None
+    redis_port: Annotated[int | None, Field(ge=1, le=65535), Setting(_("Redis port"), _LOCATION, example=6379)] = None
     redis_db: Annotated[int, Field(ge=0, le=2**31 - 1), Setting(_("Redis database"), _LOCATION, moves_secrets=False)]
-    redis_password: Annotated[SecretStr | None, Setting(_("Redis password"), 'CACHES["default"] OPTIONS PASSWORD')] = (
-        None
-    )
+    redis_password: Annotated[SecretStr | None, Setting(_("Redis password"), _PASSWORD)] = None
+    redis_password_file: Annotated[
+        FilePath | None,
+        Setting(_("File of the Redis password"), _PASSWORD, moves_secrets=False, names_secret=True),
+    ] = None
+    redis_username: Annotated[
+        Annotated[str, AfterValidator(_user)] | None, Setting(_("Redis user"), _USERNAME, moves_secrets=False)
+    ] = None
+    redis_socket: Annotated[
+        Annotated[str, AfterValidator(_socket_path)] | None, Setting(_("Redis socket"), _LOCATION)
+    ] = None
+    redis_service: Annotated[Name | None, Setting(_("Redis service in Consul"), _LOCATION)] = None
+    redis_tag: Annotated[Name | None, Setting(_("Tag of the Redis service"), _LOCATION)] = None
+    redis_sentinels: Annotated[
+        Annotated[list[HostAndPort], Field(min_length=1, max_length=9)] | None, Setting(_("Sentinels"), _LOCATION)
+    ] = None
+    redis_master: Annotated[Name | None, Setting(_("Master's name at Sentinel"), _LOCATION)] = None
+    redis_tls: Annotated[bool, Setting(_("Redis with TLS"), _LOCATION)] = False
+    redis_ca_file: Annotated[FilePath | None, Setting(_("Authority of the Redis"), _TLS)] = None
+    redis_tls_name: Annotated[HostName | None, Setting(_("Name in the Redis's certificate"), _TLS)] = None
+    redis_cert_file: Annotated[FilePath | None, Setting(_("Certificate for Redis"), _TLS, moves_secrets=False)] = None
+    redis_key_file: Annotated[FilePath | None, Setting(_("Key of this certificate"), _TLS, moves_secrets=False)] = None
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, Message]]:
+        """One place, with what belongs to it; one password; TLS's files with TLS."""
+        there = {name for name, value in given.items() if value is not False}
+        place, *others = [name for name in PLACES if name in there] or [""]
+        if not place:
+            yield "redis_host", _("is missing; in its place may be %(others)s", others=", ".join(PLACES[1:]))
+        yield from (
+            (name, _("is missing")) for owner, name in _COMPLETE.items() if owner in there and name not in there
+        )
+        excluded = {**dict.fromkeys(others, place), **_EXCLUDED}
+        for name, other in excluded.items():
+            if name in there and other in there:
+                yield name, _("cannot stand beside %(other)s", other=other)
+        for name, other in _NEEDED.items():
+            if name in there and other not in there:
+                yield name, _("needs %(other)s beside it", other=other)
 
 
 class Document(Group):

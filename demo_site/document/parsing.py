@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from ..bounded import json_fits
 from ..messages import MASK, Message, _, joined, unforeseen
-from .fields import printable, short
+from .fields import Group, group_of, printable, short
 from .model import FIELDS, Document
 
 # Consul refuses a larger KV value: https://developer.hashicorp.com/consul/api-docs/kv#create-update-key
@@ -59,6 +59,7 @@ def parse(raw: bytes) -> Document:
     """
     value = _json(raw)
     faults = list(islice(_json_faults(value), MAX_FAULTS))
+    faults += list(_conflicts(value, Document))
     try:
         document = Document.model_validate(value)
     except ValidationError as error:
@@ -125,6 +126,17 @@ def _json_faults(value: Any, path: tuple[int | str, ...] = ()) -> Iterator[Fault
             yield _fault((*path, name), problem)
         if isinstance(member, (dict, list)):
             yield from _json_faults(member, (*path, name))
+
+
+def _conflicts(value: Any, model: type[Group], path: tuple[str, ...] = ()) -> Iterator[Fault]:
+    """What does not go together in a group that is there."""
+    if not isinstance(value, dict):
+        return
+    given = {name: member for name, member in value.items() if name in model.model_fields and member is not None}
+    yield from (_fault((*path, name), problem) for name, problem in model.conflicts(given))
+    for name, member in given.items():
+        if inner := group_of(model, name):
+            yield from _conflicts(member, inner, (*path, name))
 
 
 def _without_secrets(faults: list[Fault], value: Any) -> list[Fault]:

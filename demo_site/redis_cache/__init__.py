@@ -1,6 +1,8 @@
 """From a `RedisConfig` to a `CACHES` entry; django-redis then follows the configuration in force."""
 
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from ..document.model import Document, RedisConfig
 from ..messages import Message, _
@@ -12,20 +14,32 @@ COMMAND_TIMEOUT = 0.4
 EXCHANGE_TIMEOUT = 0.7
 
 
-def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Tls:
+    """Paths of PEM files, empty where there is none; `name` is the one in the server's certificate, if not its host."""
+
+    ca_file: str = ""
+    name: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+def cache_entry(config: RedisConfig, url: str = "", password: Any = None, **options: Any) -> dict[str, Any]:
     """Django's `CACHES` entry for the server in `config`, with further `options` for django-redis.
 
-    The password stays a `SecretStr`, so that no `repr` of the settings contains it.
+    `url` and `password` are those of its server; without them the entry is for `settings`, whose cache follows the
+    configuration in force. The password stays a `SecretStr`, so that no `repr` of the settings contains it.
     """
-    host = f"[{config.redis_host}]" if ":" in config.redis_host else config.redis_host
     return {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": f"redis://{host}:{config.redis_port}/{config.redis_db}",
+        "LOCATION": url or url_of(config, *_named(config)),
         "OPTIONS": {
             "CLIENT_CLASS": "demo_site.redis_cache.client.FollowingClient",
             "CONNECTION_FACTORY": "demo_site.redis_cache.client.ConnectionFactory",
             "CONNECTION_POOL_CLASS": "demo_site.redis_cache.pool.RetirablePool",
-            "PASSWORD": config.redis_password,
+            "CONNECTION_POOL_KWARGS": {"tls": tls_of(config)},
+            "USERNAME": config.redis_username,
+            "PASSWORD": password or config.redis_password,
             "SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT,
             "SOCKET_TIMEOUT": COMMAND_TIMEOUT,
             **options,
@@ -33,8 +47,44 @@ def cache_entry(config: RedisConfig, **options: Any) -> dict[str, Any]:
     }
 
 
-def place(document: Document) -> Message:
-    """For people: the address and database of the document's Redis."""
+def url_of(config: RedisConfig, host: str, port: int, socket: str = "") -> str:
+    """The URL of a server that a `RedisConfig` leads to, without user and password."""
+    if socket:
+        return f"unix://{quote(socket)}?db={config.redis_db}"
+    scheme = "rediss" if config.redis_tls else "redis"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/{config.redis_db}"
+
+
+def place(document: Document, server: object = None) -> Message:
+    """For people: the address and database of the document's Redis; where it is found, the `server` as well."""
     config = document.redis_config
-    where = f"{config.redis_host}:{config.redis_port}"
-    return _("%(place)s, database %(database)s", place=where, database=config.redis_db)
+    named = where(config)
+    if server is not None and str(server) != named:
+        named = _("%(server)s (%(named)s)", server=server, named=named)
+    return _("%(place)s, database %(database)s", place=named, database=config.redis_db)
+
+
+def where(config: RedisConfig) -> Message:
+    """For people: what the document says of the place of its Redis."""
+    if config.redis_service:
+        service = f"{config.redis_tag}.{config.redis_service}" if config.redis_tag else config.redis_service
+        return _("service %(name)s in Consul", name=service)
+    if config.redis_sentinels:
+        return _("%(name)s at Sentinel", name=config.redis_master)
+    return Message.of(config.redis_socket or f"{config.redis_host}:{config.redis_port}")
+
+
+def _named(config: RedisConfig) -> tuple[str, int, str]:
+    """A place as the document has it: for a service its name in Consul's DNS, for Sentinel the first of them."""
+    if config.redis_service:
+        tag = f"{config.redis_tag}." if config.redis_tag else ""
+        return f"{tag}{config.redis_service}.service.consul", 6379, ""
+    if config.redis_sentinels:
+        host, _colon, port = config.redis_sentinels[0].rpartition(":")
+        return host.strip("[]"), int(port), ""
+    return config.redis_host or "", config.redis_port or 0, config.redis_socket or ""
+
+
+def tls_of(config: RedisConfig) -> Tls | None:
+    named = (config.redis_ca_file, config.redis_tls_name, config.redis_cert_file, config.redis_key_file)
+    return Tls(*(name or "" for name in named)) if config.redis_tls else None

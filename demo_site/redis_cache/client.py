@@ -7,7 +7,8 @@ from django_redis.pool import ConnectionFactory as DjangoRedisConnectionFactory
 from redis import Redis
 
 from ..document.model import RedisConfig
-from . import cache_entry
+from . import cache_entry, url_of
+from .servers import Server
 
 
 class ConnectionFactory(DjangoRedisConnectionFactory[Any, Any, Any]):
@@ -41,8 +42,9 @@ class FollowingClient(DefaultClient[Any, Any, Any]):
         return self.get_client(write, tried), 0
 
 
-def open_client(config: RedisConfig) -> Redis:
-    """A Redis client with a pool of its own, created as django-redis does from the `CACHES` entry."""
-    entry = cache_entry(config)
+def open_client(config: RedisConfig, server: Server) -> Redis:
+    """A client of this server with a pool of its own, created as django-redis does from the `CACHES` entry."""
+    url = url_of(config, server.host, server.port, server.socket)
+    entry = cache_entry(config, url, server.password)
     client: Redis = ConnectionFactory(entry["OPTIONS"]).connect(entry["LOCATION"])
     return client

@@ -1,23 +1,28 @@
 """The connection pool: its connections retry to connect, never a command, and it can be retired while in use."""
 
+import contextlib
 import errno
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from redis.backoff import ConstantBackoff
-from redis.connection import Connection, ConnectionPool
+from redis.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError, InvalidResponse, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from .. import metrics
-from . import CONNECT_TIMEOUT, EXCHANGE_TIMEOUT
+from ..bounded import read_file
+from . import CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, Tls
 
 _CONNECT_RETRIES = 2
 _CONNECT_BACKOFF = 0.05  # seconds
 MOST_REPLY_BYTES = 16 * 1024 * 1024  # a peer can send gigabytes before the deadline
+_MOST_PEM_BYTES = 1024 * 1024
 _SHORTEST_SECRET = 4  # a shorter one is part of ordinary words
 
 
@@ -25,22 +30,36 @@ class CannotConnect(RedisConnectionError):
     """No connection could be made: refused, no route, unknown name. Nothing was sent."""
 
 
-class DeadlineSocket(socket.socket):
+class HandshakeTimeout(TimeoutError):
+    """The peer took the connection, and did not answer in TLS."""
+
+
+class FileUnusable(RedisError):
+    """A file that `member` of the document names; nothing was sent."""
+
+    def __init__(self, member: str, reason: str) -> None:
+        super().__init__(reason)
+        self.member = member
+
+
+class _Deadline:
     """A socket whose operations also end at a deadline, not only at their time-out, and that receives `room` bytes."""
 
     deadline = 0.0
     room = 0
+    gettimeout: Callable[[], float | None]
+    settimeout: Callable[[float | None], None]
 
     def recv(self, *args: Any) -> bytes:
         """As usual. Raises `TimeoutError` at the deadline at the latest, and `OSError` after too many bytes."""
-        received: bytes = self._in_time(super().recv, *args)
+        received: bytes = self._in_time(super().recv, *args)  # type: ignore[misc]  # of the socket
         self.room -= len(received)
         if self.room < 0:
             raise OSError(errno.EMSGSIZE, f"the reply has more than {MOST_REPLY_BYTES} bytes")
         return received
 
     def sendall(self, *args: Any) -> None:
-        self._in_time(super().sendall, *args)
+        self._in_time(super().sendall, *args)  # type: ignore[misc]
 
     def _in_time(self, operation: Callable[..., Any], *args: Any) -> Any:
         timeout = self.gettimeout()
@@ -58,8 +77,16 @@ class DeadlineSocket(socket.socket):
             self.settimeout(timeout)
 
 
-class ConnectRetryingConnection(Connection):
-    """A TCP connection that briefly retries to connect.
+class DeadlineSocket(_Deadline, socket.socket):
+    """TCP, or a Unix socket."""
+
+
+class DeadlineTlsSocket(_Deadline, ssl.SSLSocket):
+    """TLS. What its `recv` calls has the same time-out, for each record as a whole."""
+
+
+class ConnectRetrying(AbstractConnection):
+    """A connection that briefly retries to connect.
 
     Only that: redis-py's own `retry` covers sending and reading as well, and would count a hit once for each lost
     reply. A time-out is not retried (the visitor waits), nor a wrong password (it stays wrong), nor an unknown name
@@ -73,6 +100,11 @@ class ConnectRetryingConnection(Connection):
     def socket_connect_timeout(self) -> float:
         """For the next attempt to connect: redis-py reads it for each address that the server's name has."""
         return max(min(CONNECT_TIMEOUT, self._deadline - time.monotonic()), 0.001)
+
+    def fileno(self) -> int:
+        """For `select`."""
+        sock: Any = self._sock
+        return int(sock.fileno())
 
     def connect(self) -> None:
         """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`.
@@ -113,15 +145,69 @@ class ConnectRetryingConnection(Connection):
             self._is_counted = False
             metrics.POOL_CONNECTIONS.add(-1)
 
-    def _connect(self) -> DeadlineSocket:
-        plain = super()._connect()
-        sock = DeadlineSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
+    def _connect(self) -> Any:
+        sock: Any = super()._connect()  # type: ignore[safe-super]  # each kind of connection has it
+        if not isinstance(sock, _Deadline):
+            sock = DeadlineSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         sock.settimeout(self.socket_timeout)
         self._bound(sock)
         return sock
 
     def _bound(self, sock: Any) -> None:
         sock.deadline, sock.room = self._deadline, MOST_REPLY_BYTES
+
+
+class TcpConnection(ConnectRetrying, Connection):
+    pass
+
+
+class UnixConnection(ConnectRetrying, UnixDomainSocketConnection):
+    pass
+
+
+class TlsConnection(ConnectRetrying, SSLConnection):
+    """Reads the files for each connection: a certificate that was renewed counts from the next one on."""
+
+    def __init__(self, tls: Tls, **kwargs: Any) -> None:
+        self._tls = tls
+        super().__init__(**kwargs)
+
+    def _wrap_socket_with_ssl(self, sock: Any) -> ssl.SSLSocket:
+        context = _context(self._tls)
+        left = self._deadline - time.monotonic()
+        sock.settimeout(max(min(self.socket_timeout or left, left), 0.001))  # of the handshake as a whole
+        try:
+            return context.wrap_socket(sock, server_hostname=self._tls.name or self.host)
+        except TimeoutError as error:
+            raise HandshakeTimeout("no answer to the TLS handshake") from error
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    authority = _pem("redis_ca_file", tls.ca_file)
+    with _blaming("redis_ca_file", tls.ca_file):
+        context = ssl.create_default_context(cadata=authority)
+    context.sslsocket_class = DeadlineTlsSocket
+    if tls.cert_file:  # OpenSSL takes paths only: what is no regular file, which might never end, is refused before
+        certificate, _key = _pem("redis_cert_file", tls.cert_file), _pem("redis_key_file", tls.key_file)
+        with _blaming("redis_cert_file", tls.cert_file):
+            ssl.create_default_context(cadata=certificate)
+        with _blaming("redis_key_file", tls.key_file):
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+def _pem(member: str, name: str) -> str | None:
+    with _blaming(member, name):
+        return read_file(Path(name), _MOST_PEM_BYTES).decode("ascii", "replace") if name else None
+
+
+@contextlib.contextmanager
+def _blaming(member: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ssl's are OSError, but for an empty text
+        reason = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+        raise FileUnusable(member, f"{name}: {reason or 'no PEM'}") from None
 
 
 def _without_password(text: str, password: str | None) -> str:
@@ -139,8 +225,13 @@ def _is_transient(error: Exception) -> bool:
 class RetirablePool(ConnectionPool):
     """A pool that, once retired, closes each connection after its command."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(connection_class=ConnectRetryingConnection, **kwargs)
+    def __init__(self, tls: Tls | None = None, connection_class: Any = None, **kwargs: Any) -> None:
+        """`connection_class` is the one that a URL's scheme stands for."""
+        if tls:
+            kwargs |= {"connection_class": TlsConnection, "tls": tls}
+        else:
+            kwargs["connection_class"] = UnixConnection if "path" in kwargs else TcpConnection
+        super().__init__(**kwargs)
         self._retired = False
 
     def retire(self) -> None:

@@ -1,31 +1,94 @@
-"""The probe of a document's Redis."""
+"""The probe: what a page does, without a number. It finds what a PING does not: a replica, a full memory, a right."""
 
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+import contextlib
+import functools
+import socket
+import ssl
+from collections.abc import Iterable
+from contextlib import closing
 
-from ..document.model import RedisConfig
+from redis.exceptions import RedisError
+
+from .. import identity
+from ..document.model import PLACES, RedisConfig
 from ..document.parsing import Fault
-from ..messages import _
+from ..messages import Message, _
+from . import COMMAND_TIMEOUT, CONNECT_TIMEOUT
+from .diagnosis import LOST, NOT_REDIS, CounterFull, NotRedis, OnlyTls, diagnose
 from .lazy import LazyClient
+from .servers import Finder, NotFound, Server
+
+_LARGEST = 2**63 - 1  # https://redis.io/docs/latest/commands/incr/
 
 
-def faults(config: RedisConfig) -> list[Fault]:
-    """PING with the document's credentials and database. Empty if Redis answers, else the faults by member."""
-    place = f"{config.redis_host}:{config.redis_port}"
-    client = LazyClient(config)
+def error_of(client: LazyClient) -> Exception | None:
+    """Why this Redis cannot count, found by adding nothing: this creates a missing key as 0, and changes no other.
+
+    The connection's deadline bounds it.
+    """
     try:
-        if not client.get().ping():
-            return [
-                Fault("redis_host", _("what listens at %(place)s is not Redis: it does not answer PONG", place=place))
-            ]
-    except AuthenticationError as error:
-        return [Fault("redis_password", _("the Redis at %(place)s refuses it (%(reason)s)", place=place, reason=error))]
-    except ResponseError as error:
-        member = "redis_db" if "DB index" in str(error) else ""
-        return [Fault(member, _("the Redis at %(place)s answers %(reason)s", place=place, reason=error))]
+        number = client.get().incrby(identity.COUNTER_KEY, 0)
     except (RedisError, OSError, ValueError) as error:  # ValueError: an address that the system rejects
-        return [
-            Fault("redis_host", _("the Redis at %(place)s does not answer (%(reason)s)", place=place, reason=error))
-        ]
-    finally:
-        client.retire()
-    return []
+        return _only_tls(client, error) or error
+    if not isinstance(number, int):
+        return NotRedis("it does not answer INCRBY with a number")
+    return CounterFull(f"{identity.COUNTER_KEY} is {number}") if number >= _LARGEST else None
+
+
+def faults(config: RedisConfig, finder: Finder) -> list[Fault]:
+    """Try the document's server, or those that it may be. Empty if one can count, else the faults of the first."""
+    with closing(finder.seeker(config)) as seeker:
+        try:
+            servers = seeker.servers()
+        except NotFound as error:
+            return [Fault(error.member, error.message)]
+    _server, found = first_usable(config, servers)
+    return found
+
+
+def first_usable(config: RedisConfig, servers: Iterable[Server]) -> tuple[Server | None, list[Fault]]:
+    """The first that can count, or None and what is wrong with the first of all."""
+    found: list[Fault] = []
+    for server in servers:
+        client = LazyClient(config, functools.partial(_itself, server))
+        try:
+            error = error_of(client)
+        finally:
+            client.retire()
+        if error is None:
+            return server, []
+        found = found or [fault_of(error, config, server)]
+    return None, found
+
+
+def fault_of(error: Exception, config: RedisConfig, server: Server) -> Fault:
+    member = diagnose(error).member
+    if member == "redis_host":
+        member = next(name for name in PLACES if getattr(config, name) is not None)
+    return Fault(member, told(error, server))
+
+
+def told(error: Exception, server: object) -> Message:
+    """For people: what is wrong, why in Redis's own words, and what to do."""
+    diagnosis = diagnose(error)
+    known = {"place": server, "what": diagnosis.what, "reason": str(error) or type(error).__name__}
+    text = _("the Redis at %(place)s %(what)s (%(reason)s)", **known)
+    return _("%(fault)s. %(remedy)s", fault=text, remedy=diagnosis.remedy) if diagnosis.remedy else text
+
+
+def _only_tls(client: LazyClient, error: Exception) -> OnlyTls | None:
+    """Whether that is why a connection without TLS was lost: the server says no word of it."""
+    server, config = client.server, client.config
+    if server is None or server.socket or config.redis_tls or diagnose(error) not in (LOST, NOT_REDIS):
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent that is worth protecting
+    with contextlib.suppress(OSError), socket.create_connection((server.host, server.port), CONNECT_TIMEOUT) as plain:
+        plain.settimeout(COMMAND_TIMEOUT)
+        context.wrap_socket(plain).close()
+        return OnlyTls(str(error))
+    return None
+
+
+def _itself(server: Server) -> Server:
+    return server

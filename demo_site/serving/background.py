@@ -8,6 +8,7 @@ from .. import metrics
 from ..config import watcher
 from ..config.follower import Follower
 from ..config.live import Live
+from ..config.server_watch import ServerWatch
 from ..fleet import this_worker
 
 
@@ -15,6 +16,9 @@ def start() -> None:
     """Follow the configuration and publish this worker. Call it once in each serving process, after the fork."""
     live: Live = settings.CONFIGURATION
     live.serve()
+    server_watch = ServerWatch(live)
+    live.listeners.append(server_watch.ensure)
+    server_watch.ensure()
     if live.in_force.revision.kind == "file":
         metrics.publish(live)
     else:

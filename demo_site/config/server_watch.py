@@ -1,0 +1,102 @@
+"""Follows the server of the document in force where Consul, Sentinel or a file says which one, or its password."""
+
+import logging
+import threading
+import time
+from contextlib import closing
+
+from ..messages import Message, trace
+from ..redis_cache.lazy import LazyClient
+from ..redis_cache.servers import FailoverUnderWay, NotFound, Seeker, Server, moves
+from .live import Live
+
+_PAUSE_SECONDS = 1.0  # after a fault of our own
+
+logger = logging.getLogger(__name__)
+
+
+class ServerWatch:
+    """One per serving process. Its thread runs only while the document in force needs it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._lock = threading.Lock()
+        self._is_running = False
+
+    def ensure(self) -> None:
+        """Call it after another configuration came in force."""
+        with self._lock:
+            if not self._is_running and self._is_needed():
+                self._is_running = True
+                threading.Thread(target=self._run, name="server-watch", daemon=True).start()
+
+    def _is_needed(self) -> bool:
+        return moves(self._live.in_force.client.config)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._is_needed():
+                    self._is_running = False
+                    return
+            try:
+                client = self._live.in_force.client
+                with closing(self._live.start.finder.seeker(client.config)) as seeker:
+                    _Follower(self._live, client, seeker).follow()
+            except Exception as error:  # not even that ends it
+                logger.error("Following the server of Redis failed and starts again:\n%s", trace(error))
+                time.sleep(_PAUSE_SECONDS)
+
+
+class _Follower:
+    """Follows one configuration, for as long as it is in force."""
+
+    def __init__(self, live: Live, client: LazyClient, seeker: Seeker) -> None:
+        self._live, self._client, self._seeker = live, client, seeker
+
+    def follow(self) -> None:
+        try:
+            while self._live.in_force.client is self._client:
+                self._step()
+        finally:
+            self._live.unfollowed = None
+
+    def _step(self) -> None:
+        try:
+            servers = self._seeker.servers()
+        except FailoverUnderWay as error:
+            self._client.hold(error.message)
+            self._note(error.message)
+        except NotFound as error:
+            self._note(error.message)
+        else:
+            self._choose(servers)
+        self._seeker.wait()
+
+    def _choose(self, servers: list[Server]) -> None:
+        """Take the first that can count. One that cannot is tried again each time."""
+        from ..redis_cache.probe import first_usable
+
+        if servers == [self._client.server]:
+            usable = self._client.server
+            problem = None
+        else:
+            usable, faults = first_usable(self._client.config, servers)
+            problem = faults[0].problem if faults else None
+        if usable and usable != self._client.server:
+            self._move(usable)
+        elif usable:
+            self._client.hold(None)
+        self._note(problem)
+
+    def _move(self, server: Server) -> None:
+        old = self._client
+        if self._live.move(old, server):
+            logger.info("The Redis in use is the one at %s now, no longer %s", server, old.server)
+        self._client = self._live.in_force.client
+
+    def _note(self, reason: Message | None) -> None:
+        if reason != self._live.unfollowed:
+            self._live.unfollowed = reason
+            if reason:
+                logger.warning("It is not known which Redis the document means, the last one stays: %s", reason)
