@@ -1,4 +1,4 @@
-"""What the probe finds in every kind of Redis, by member and in our own words; `test_every_redis` has the site use them."""
+"""What the probe finds in every kind of Redis, by member and in our own words."""
 
 from pathlib import Path
 
@@ -136,7 +136,9 @@ def test_a_password_too_many_or_too_few_is_told(own_redis):
 
 def test_nobody_there_is_told(own_redis, tmp_path):
     port = free_port()
-    assert "refused the connection" in faults({"redis_host": "127.0.0.1", "redis_port": port, "redis_db": 0})["redis_host"]
+    assert (
+        "refused the connection" in faults({"redis_host": "127.0.0.1", "redis_port": port, "redis_db": 0})["redis_host"]
+    )
     socket = {"redis_socket": str(tmp_path / "none.sock"), "redis_db": 0}
     assert "has no such file" in faults(socket)["redis_socket"]
     (tmp_path / "none.sock").touch()
@@ -179,7 +181,11 @@ def test_what_is_wrong_with_a_certificate_is_told(tls_redis, mutual_redis, certi
 def test_files_of_tls_that_cannot_be_used_are_named(tls_redis, mutual_redis, tmp_path):
     missing, nothing = str(tmp_path / "missing.pem"), tmp_path / "nothing.pem"
     nothing.write_text("no certificate")
-    for server, member in ((tls_redis, "redis_ca_file"), (mutual_redis, "redis_cert_file"), (mutual_redis, "redis_key_file")):
+    for server, member in (
+        (tls_redis, "redis_ca_file"),
+        (mutual_redis, "redis_cert_file"),
+        (mutual_redis, "redis_key_file"),
+    ):
         for path in (missing, str(nothing), str(tmp_path), "/dev/zero"):
             found(server, member, "", **{member: path})
 
