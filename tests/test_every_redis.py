@@ -20,13 +20,20 @@ def put(consul, key, redis_config, message="here"):
 
 
 @pytest.fixture
+def workers_of():
+    """A connection to each worker of a site, by pid."""
+    with contextlib.ExitStack() as stack:
+        yield lambda site, count: stack.enter_context(contextlib.closing(Workers(site, count))).find()
+
+
+@pytest.fixture
 def serve(consul, config_key, new_site):
     """Start a site of two workers on a `redis_config`."""
 
     def start(redis_config, workers=2, **variables):
         put(consul, config_key, redis_config)
         environment = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key, **variables}
-        return new_site(environment).gunicorn(workers=workers)
+        return new_site(environment).gunicorn("--keep-alive", "600", workers=workers)
 
     return start
 
@@ -38,7 +45,7 @@ def number(site):
 
 
 @pytest.mark.parametrize("kind", ["tls", "mutual TLS", "socket", "user"])
-def test_pages_are_counted_and_a_change_is_followed(serve, consul, config_key, redis, kind, tmp_path):
+def test_pages_are_counted_and_a_change_is_followed(serve, workers_of, consul, config_key, redis, kind, tmp_path):
     certificates = make_certificates(tmp_path)
     options = {"tls": {"certificates": certificates}, "socket": {"unix_socket": True}, "user": {}}
     options["mutual TLS"] = {"certificates": certificates, "mutual_tls": True}
@@ -51,7 +58,7 @@ def test_pages_are_counted_and_a_change_is_followed(serve, consul, config_key, r
         site = serve(server.document(**members))
         assert [number(site) for _ in range(3)] == [1, 2, 3]
         assert site.ready()["redis"] == {"ok": True, "error": None}
-        workers = Workers(site, 2)
+        workers = workers_of(site, 2)
         put(consul, config_key, redis.document(), "another")
         workers.wait_message("another")
         put(consul, config_key, server.document(**members), "back")
@@ -63,10 +70,10 @@ def test_pages_are_counted_and_a_change_is_followed(serve, consul, config_key, r
 
 
 TROUBLE = {
-    "replica": ("it is a read-only replica", "is a read-only replica"),
-    "text": ("it has something else than a number at `hits`",) * 2,
-    "user": ("it does not let this user count",) * 2,
-    "memory": ("it has no memory left",) * 2,
+    "replica": "is a read-only replica",
+    "text": "has something else than a number at `hits`",
+    "user": "does not let this user count",
+    "memory": "has no memory left",
 }
 
 
@@ -79,8 +86,8 @@ def trouble(kind, server, other):
             yield
             server.promote()
         elif kind == "text":
-            client.rename("hits", "kept")
-            client.set("hits", "many")
+            with client.pipeline(transaction=True) as together:
+                together.rename("hits", "kept").set("hits", "many").execute()
             yield
             client.rename("kept", "hits")
         elif kind == "user":
@@ -95,13 +102,13 @@ def trouble(kind, server, other):
 @pytest.mark.parametrize("kind", TROUBLE)
 def test_trouble_of_the_redis_in_force_is_told_and_over_when_it_is_mended(serve, own_redis, redis, kind):
     site = serve(own_redis.document())
-    ready, logged = TROUBLE[kind]
+    told = TROUBLE[kind]
     with Load(site, 4, pause=0.005) as load:
         wait_until(lambda: load.served, message="pages")
         with trouble(kind, own_redis, redis):
-            wait_until(lambda: site.ready()["redis"]["error"] == ready, message=ready)
+            wait_until(lambda: site.ready()["redis"]["error"] == f"it {told}", message=told)
             wait_until(lambda: len(load.failed) > 20, message="pages that fail")
-            site.wait_logged(logged)
+            site.wait_logged(told)
         mended = time.monotonic()
         wait_until(lambda: site.ready()["redis"]["ok"] and number(site), message="the page")
         seconds = time.monotonic() - mended
@@ -111,14 +118,14 @@ def test_trouble_of_the_redis_in_force_is_told_and_over_when_it_is_mended(serve,
         load.assert_numbers_unique()
 
 
-def test_password_file_is_followed(serve, own_redis, tmp_path, rounds=5):
+def test_password_file_is_followed(serve, workers_of, own_redis, tmp_path, rounds=5):
     """Each time the server takes both passwords until the file has the new one."""
     file = tmp_path / "password"
     file.write_text(own_redis.password)
     given = own_redis.document(redis_password_file=str(file))
     del given["redis_password"]
     site = serve(given, REDIS_PASSWORD_DIR=str(tmp_path))
-    workers = Workers(site, 2)
+    workers = workers_of(site, 2)
     with Load(site, 16) as load:
         for turn in range(rounds):
             old, new = own_redis.password, GUARD.new(f"password {turn}")
@@ -156,14 +163,14 @@ def turn(consul, name, status):
     assert consul.api("PUT", f"/v1/agent/check/{status}/check-{name}").ok
 
 
-def test_service_in_the_catalog_is_followed(serve, consul, flips=6):
+def test_service_in_the_catalog_is_followed(serve, workers_of, consul, flips=6):
     """Two servers with numbers of their own; the first by id that passes is the one."""
     with RedisServer() as one, RedisServer() as two:
         with two.client() as client:
             client.set("hits", 1_000_000)
         register(consul, one, "a"), register(consul, two, "b")
         site = serve({"redis_service": "redis-main", "redis_db": 0}, workers=4)
-        workers = Workers(site, 4)
+        workers = workers_of(site, 4)
         with Load(site, 4, pause=0.005) as load:
             for flip in range(flips):
                 there = two if flip % 2 == 0 else one

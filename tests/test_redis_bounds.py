@@ -15,7 +15,6 @@ from demo_site.document.model import RedisConfig
 from demo_site.redis_cache import EXCHANGE_TIMEOUT, probe
 from demo_site.redis_cache import client as redis_client
 from demo_site.redis_cache.pool import MOST_REPLY_BYTES
-from demo_site.redis_cache.servers import find
 from tests.support.peers import Peer
 from tests.support.redis import NO_FINDER
 from tests.support.secrets import GUARD
@@ -25,7 +24,7 @@ REPLIES = {b"AUTH": b"+OK\r\n", b"SELECT": b"+OK\r\n", b"PING": b"+PONG\r\n", b"
 
 
 def open_client(config):
-    return redis_client.open_client(config, find(config, NO_FINDER))
+    return redis_client.open_client(config, probe.find(config, NO_FINDER))
 
 
 def config(peer):

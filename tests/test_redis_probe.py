@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from demo_site.document.model import RedisConfig
 from demo_site.redis_cache import probe
-from demo_site.redis_cache.servers import Finder
+from demo_site.redis_cache.finder import Finder
 from tests.support.certificates import make_certificates
 from tests.support.ports import free_port
 from tests.support.redis import NO_FINDER, RedisServer

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ..document.model import RedisConfig
 from ..messages import Message, _
 from ..redis_cache.lazy import LazyClient
-from ..redis_cache.servers import Server, find
+from ..redis_cache.servers import Server
 from .revision import Revision
 from .shared import SharedState
 from .source import Start
@@ -123,7 +124,12 @@ class Live:
 
     def _of(self, revision: Revision) -> InForce:
         config = revision.document.redis_config
-        return InForce(revision, LazyClient(config, lambda: find(config, self.start.finder)))
+        return InForce(revision, LazyClient(config, lambda: self._found(config)))
+
+    def _found(self, config: RedisConfig) -> Server:
+        from ..redis_cache.probe import find  # redis-py takes 0.15 s to import
+
+        return find(config, self.start.finder)
 
     def become(self, status: Status) -> None:
         old, self._status = self._status, transition(self._status, status, self.in_force.revision)

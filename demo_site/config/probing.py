@@ -9,7 +9,7 @@ from ..document.fields import Group, groups, values
 from ..document.model import Document
 from ..document.parsing import Fault
 from ..messages import MASK, Message, unforeseen
-from ..redis_cache.servers import Finder
+from ..redis_cache.finder import Finder
 from .masking import replaced
 
 

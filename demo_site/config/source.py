@@ -18,7 +18,7 @@ from ..document.model import Document
 from ..document.parsing import MAX_BYTES, DocumentInvalid
 from ..environment import Environment, invalid
 from ..messages import Message, _, joined
-from ..redis_cache.servers import Finder
+from ..redis_cache.finder import Finder
 from ..startup import StartupError
 from . import snapshot
 from .revision import Revision, parsed

@@ -122,7 +122,14 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
         Diagnosis("redis_ca_file", _("has a certificate that is not trusted"), _AUTHORITY),
     ),
     (
-        _says("certificate required", "CERTIFICATE_REQUIRED", "handshake failure", "alert", kind=ssl.SSLError),
+        _says(
+            "certificate required",
+            "CERTIFICATE_REQUIRED",
+            "handshake failure",
+            "alert",
+            "EOF occurred",
+            kind=ssl.SSLError,
+        ),
         Diagnosis("redis_cert_file", _("refuses the certificate of the site, or the lack of one")),
     ),
     (_kind(HandshakeTimeout), Diagnosis("redis_tls", _("does not answer in TLS"), _("It may not speak TLS."))),

@@ -15,8 +15,9 @@ from ..document.parsing import Fault
 from ..messages import Message, _
 from . import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 from .diagnosis import LOST, NOT_REDIS, CounterFull, NotRedis, OnlyTls, diagnose
+from .finder import Finder
 from .lazy import LazyClient
-from .servers import Finder, NotFound, Server
+from .servers import NotFound, Server
 
 _LARGEST = 2**63 - 1  # https://redis.io/docs/latest/commands/incr/
 
@@ -59,6 +60,15 @@ def first_usable(config: RedisConfig, servers: Iterable[Server]) -> tuple[Server
             return server, []
         found = found or [fault_of(error, config, server)]
     return None, found
+
+
+def find(config: RedisConfig, finder: Finder) -> Server:
+    """The server of the document, without a probe where it can be only one. Raises `NotFound`."""
+    with closing(finder.seeker(config)) as seeker:
+        servers = seeker.servers()
+    if len(servers) == 1:
+        return servers[0]
+    return first_usable(config, servers)[0] or servers[0]
 
 
 def fault_of(error: Exception, config: RedisConfig, server: Server) -> Fault:

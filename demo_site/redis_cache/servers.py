@@ -1,15 +1,11 @@
 """Where a `RedisConfig` leads to now: the server's address and password, which Consul, Sentinel or a file may tell."""
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydantic import SecretStr
 
-from ..bounded import read_file
 from ..consul_agent import catalog
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError, Denied
@@ -17,7 +13,6 @@ from ..consul_agent.services import PASSING
 from ..document.model import RedisConfig
 from ..messages import Message, MessageError, _, joined
 
-_MOST_PASSWORD_BYTES = 64 * 1024
 _FILE_SECONDS = 0.5  # how often the file of the password is looked at
 _SERVICE_SECONDS = 10  # the longest blocking query: after it a worker sees that its document names another service
 _PAUSE_SECONDS = 1.0  # after Consul could not be asked
@@ -115,54 +110,6 @@ class ServiceSeeker(Seeker):
             reason = joined([error.message, right], " ") if isinstance(error, Denied) else error.message
             raise NotFound("redis_service", reason) from error
         self._index = index if index >= self._index else 0
-
-
-@dataclass(frozen=True)
-class Finder:
-    """Makes seekers. `passwords` is the directory below which the file of a password must be."""
-
-    open_client: Callable[[], Client]
-    passwords: Path
-
-    def seeker(self, config: RedisConfig) -> Seeker:
-        def password() -> SecretStr | None:
-            return self._from_file(config.redis_password_file) if config.redis_password_file else config.redis_password
-
-        if config.redis_service:
-            return ServiceSeeker(config, password, self.open_client)
-        if config.redis_sentinels:
-            from .sentinel import SentinelSeeker  # redis-py takes 0.15 s to import
-
-            return SentinelSeeker(config, password)
-        return Seeker(config, password)
-
-    def _from_file(self, name: str) -> SecretStr:
-        """Its first line. Only of files that are there to be passwords: what it says goes over the network."""
-        path, directory = (Path(os.path.realpath(each)) for each in (name, self.passwords))
-        if directory not in path.parents:
-            text = _("%(file)s is not below %(directory)s (REDIS_PASSWORD_DIR)", file=name, directory=self.passwords)
-            raise NotFound("redis_password_file", text)
-        try:
-            password = read_file(path, _MOST_PASSWORD_BYTES).decode().partition("\n")[0].removesuffix("\r")
-        except OSError as error:
-            reason = _("%(file)s cannot be read: %(reason)s", file=name, reason=error.strerror)
-            raise NotFound("redis_password_file", reason) from None
-        except UnicodeDecodeError:
-            raise NotFound("redis_password_file", _("%(file)s is not UTF-8", file=name)) from None
-        if not password:
-            raise NotFound("redis_password_file", _("%(file)s is empty", file=name))
-        return SecretStr(password)
-
-
-def find(config: RedisConfig, finder: Finder) -> Server:
-    """The server of the document, without a probe where it can be only one. Raises `NotFound`."""
-    with closing(finder.seeker(config)) as seeker:
-        servers = seeker.servers()
-    if len(servers) == 1:
-        return servers[0]
-    from .probe import first_usable
-
-    return first_usable(config, servers)[0] or servers[0]
 
 
 def moves(config: RedisConfig) -> bool:

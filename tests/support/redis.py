@@ -5,7 +5,7 @@ from pathlib import Path
 
 import redis
 
-from demo_site.redis_cache.servers import Finder
+from demo_site.redis_cache.finder import Finder
 from tests.support.binaries import redis_binary
 from tests.support.ports import free_port
 from tests.support.processes import ServerProcess, clean_environment
