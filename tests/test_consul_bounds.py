@@ -202,7 +202,7 @@ def test_long_texts_of_punctuation_are_no_deep_json(ends):
     """A check's output may be a page or JSON: only what stands outside of texts counts."""
     checks = [{"Status": "passing", "Output": '{"a": [[1, 2], "\\\\"], ' * 1000}] * 100
     with Peer(answering(answer(json.dumps([{"Checks": checks}]).encode()))) as peer:
-        assert services.health_instances(client_of(peer), "web") == [{"Checks": checks}]
+        assert services.health_instances(client_of(peer), "web")[1] == [{"Checks": checks}]
 
 
 @pytest.mark.parametrize(

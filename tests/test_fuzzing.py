@@ -47,7 +47,6 @@ from tests.support.documents import SMALLEST, raw
 from tests.support.fuzzing import QUICK_SHARE, Target, damaged, damages, examine, json_like, texts
 from tests.support.peers import Peer
 from tests.support.processes import printed_by
-from tests.support.redis import NO_FINDER
 from tests.support.scripted_agent import (
     KEY,
     SAVE_ID,
@@ -350,7 +349,7 @@ def ask_redis(reply):
 
     with Peer(behave) as peer:
         config = RedisConfig(redis_host="127.0.0.1", redis_port=peer.port, redis_db=0)
-        for path, problem in probe.faults(config, NO_FINDER):
+        for path, problem in probe.faults(config):
             assert path in ("", "redis_host", "redis_db", "redis_password") and problem.isprintable()
 
 

@@ -16,15 +16,14 @@ from demo_site.redis_cache import EXCHANGE_TIMEOUT, probe
 from demo_site.redis_cache import client as redis_client
 from demo_site.redis_cache.pool import MOST_REPLY_BYTES
 from tests.support.peers import Peer
-from tests.support.redis import NO_FINDER
 from tests.support.secrets import GUARD
 
 MOST_SECONDS = 5 * EXCHANGE_TIMEOUT  # for a slow machine; what these peers do would take much longer, or for ever
-REPLIES = {b"AUTH": b"+OK\r\n", b"SELECT": b"+OK\r\n", b"PING": b"+PONG\r\n", b"INCR": b":1\r\n"}
+REPLIES = {b"AUTH": b"+OK\r\n", b"SELECT": b"+OK\r\n", b"INCR": b":1\r\n"}
 
 
 def open_client(config):
-    return redis_client.open_client(config, probe.find(config, NO_FINDER))
+    return redis_client.open_client(config, probe.find(config))
 
 
 def config(peer):
@@ -65,7 +64,7 @@ def fails_in_time(do):
 def test_reply_that_drips_ends_at_the_deadline(command):
     with Peer(answering_until(command, drops())) as peer:
         client = open_client(config(peer))
-        fails_in_time((lambda: client.incr("hits")) if command == b"INCR" else client.ping)
+        fails_in_time(lambda: client.incr("hits"))
 
 
 def test_deadline_is_one_for_all_replies():
@@ -79,15 +78,15 @@ def test_deadline_is_one_for_all_replies():
 
     with Peer(behave) as peer:
         began = time.monotonic()
-        assert [fault.path for fault in probe.faults(config(peer), NO_FINDER)] == ["redis_host"]
+        assert [fault.path for fault in probe.faults(config(peer))] == ["redis_host"]
         assert EXCHANGE_TIMEOUT - 0.1 < time.monotonic() - began < MOST_SECONDS
 
 
-@pytest.mark.parametrize("command", [name for name in REPLIES if name != b"INCR"])
+@pytest.mark.parametrize("command", REPLIES)
 def test_probe_of_a_server_that_drips_ends_at_the_deadline(command):
     with Peer(answering_until(command, drops())) as peer:
         began = time.monotonic()
-        assert [fault.path for fault in probe.faults(config(peer), NO_FINDER)] == ["redis_host"]
+        assert [fault.path for fault in probe.faults(config(peer))] == ["redis_host"]
         assert time.monotonic() - began < MOST_SECONDS
 
 
@@ -121,7 +120,7 @@ def test_reply_that_floods_is_bounded(command):
         client = open_client(config(peer))
         tracemalloc.start()
         try:
-            fails_in_time((lambda: client.incr("hits")) if command == b"INCR" else client.ping)
+            fails_in_time(lambda: client.incr("hits"))
             assert tracemalloc.get_traced_memory()[1] < 4 * MOST_REPLY_BYTES
         finally:
             tracemalloc.stop()
@@ -137,7 +136,7 @@ def test_reply_that_is_not_of_redis_is_an_error_of_redis(reply, command):
     """Which every caller handles: the visitor is answered 503, the watch goes on."""
     with Peer(answering_until(command, [reply])) as peer:
         client = open_client(config(peer))
-        fails_in_time((lambda: client.incr("hits")) if command == b"INCR" else client.ping)
+        fails_in_time(lambda: client.incr("hits"))
 
 
 @pytest.mark.parametrize(
@@ -160,16 +159,15 @@ def test_password_that_a_server_repeats_is_in_no_error(reply, command):
         given = RedisConfig(redis_host="127.0.0.1", redis_port=peer.port, redis_db=1, redis_password=password)
         client = open_client(given)
         with pytest.raises(RedisError) as caught:
-            client.incr("hits") if command == b"INCR" else client.ping()
+            client.incr("hits")
         assert password[:8] not in "".join(traceback.format_exception(caught.value))
-        if command != b"INCR":
-            assert password[:8] not in repr(probe.faults(given, NO_FINDER))
+        assert password[:8] not in repr(probe.faults(given))
 
 
-@pytest.mark.parametrize("reply", [b"+hello\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n"])
-def test_server_that_does_not_answer_pong_is_no_redis(reply):
-    with Peer(answering_until(b"PING", [reply])) as peer:
-        (fault,) = probe.faults(config(peer), NO_FINDER)
+@pytest.mark.parametrize("reply", [b"+PONG\r\n", b"$-1\r\n", b"*0\r\n"])
+def test_server_that_answers_with_no_number_is_no_redis(reply):
+    with Peer(answering_until(b"INCR", [reply])) as peer:
+        (fault,) = probe.faults(config(peer))
         assert (fault.path, "is not Redis" in fault.problem) == ("redis_host", True)
 
 

@@ -10,7 +10,7 @@ from demo_site.redis_cache import probe
 from demo_site.redis_cache.finder import Finder
 from tests.support.certificates import make_certificates
 from tests.support.ports import free_port
-from tests.support.redis import NO_FINDER, RedisServer
+from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
 
 
@@ -19,7 +19,7 @@ def config_of(given):
     return RedisConfig(**given | {"redis_password": secret and SecretStr(secret)})
 
 
-def faults(given, finder=NO_FINDER):
+def faults(given, finder=None):
     """By member: what is wrong."""
     return {path: str(problem) for path, problem in probe.faults(config_of(given), finder)}
 

@@ -17,7 +17,6 @@ from demo_site.messages import _
 from demo_site.redis_cache import probe
 from tests.support.documents import document
 from tests.support.following import Following
-from tests.support.redis import NO_FINDER
 from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
@@ -79,7 +78,7 @@ def test_an_exception_in_a_probe_rejects_the_document_until_it_passes(
 @pytest.mark.parametrize("answer", [None, 5, ["text"], [("a", "b", "c")]])
 def test_a_probe_that_answers_something_else_rejects_the_document(redis, monkeypatch, answer):
     monkeypatch.setattr(probe, "faults", lambda _config: answer)
-    [fault] = probing.faults(model.Document.model_validate(document(redis)), NO_FINDER)
+    [fault] = probing.faults(model.Document.model_validate(document(redis)))
     assert str(fault).startswith("redis_config: an unexpected ")
 
 
@@ -145,6 +144,6 @@ def test_a_probe_that_repeats_a_secret_does_not_make_it_public(redis, monkeypatc
         own: Own
 
     token = GUARD.new("token of an own probe")
-    [fault] = probing.faults(Document.model_validate(document(redis, own={"token": token})), NO_FINDER)
+    [fault] = probing.faults(Document.model_validate(document(redis, own={"token": token})))
     assert str(fault) == "own.token: the API at http://api answers GET /?token=•••••••• failed"
     GUARD.check(repr(fault.message.as_json()), "the fault of a probe")

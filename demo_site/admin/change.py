@@ -108,9 +108,7 @@ class ChangePage:
 
     def probe(self, document: Document, masks: Masker) -> list[Fault]:
         """Have the document's Redis tried, as this user asks for, and log it."""
-        faults = [
-            fault._replace(problem=masks.clean(fault.problem)) for fault in probing.faults(document, self.start.finder)
-        ]
+        faults = [fault._replace(problem=masks.clean(fault.problem)) for fault in probing.faults(document)]
         outcome = joined((fault.message for fault in faults), most=_MOST_FAULTS) if faults else "no fault"
         asked = {"user": self.request.user.get_username(), "address": shown_address(self.request)}
         tried = {"kind": self.kind, "place": redis_cache.place(document), "outcome": outcome}

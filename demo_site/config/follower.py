@@ -100,7 +100,7 @@ class Follower:
     def _judge(self, entry: Entry) -> None:
         try:
             revision = parsed(entry.value, "consul", entry.key, entry.modify_index, generation=self._generation(entry))
-            faults = probing.faults(revision.document, self.live.start.finder, self.live.in_force.document)
+            faults = probing.faults(revision.document, self.live.in_force.document)
         except DocumentInvalid as error:
             return self._reject(Rejected.of(entry, list(error.faults), transient=False), entry)
         if faults:

@@ -9,25 +9,24 @@ from ..document.fields import Group, groups, values
 from ..document.model import Document
 from ..document.parsing import Fault
 from ..messages import MASK, Message, unforeseen
-from ..redis_cache.finder import Finder
 from .masking import replaced
 
 
-def faults(document: Document, finder: Finder, in_force: Document | None = None) -> list[Fault]:
+def faults(document: Document, in_force: Document | None = None) -> list[Fault]:
     """Why the document may not rule; empty when it may. What is in force already is not probed again."""
     known = dict(groups(in_force)) if in_force else {}
     return [
         fault
         for prefix, group in groups(document)
         if type(group).__probe__ and group != known.get(prefix)
-        for fault in _faults(prefix, group, document, finder)
+        for fault in _faults(prefix, group, document)
     ]
 
 
-def _faults(prefix: str, group: Group, document: Document, finder: Finder) -> list[Fault]:
+def _faults(prefix: str, group: Group, document: Document) -> list[Fault]:
     module, _dot, function = type(group).__probe__.rpartition(".")
     try:
-        found = getattr(import_module(module), function)(group, finder)  # now: redis-py takes 0.15 s to import
+        found = getattr(import_module(module), function)(group)  # now: redis-py takes 0.15 s to import
         return [Fault((prefix + path).rstrip("."), _without_secrets(problem, document)) for path, problem in found]
     except Exception as error:
         return [Fault(prefix.rstrip("."), unforeseen(error))]

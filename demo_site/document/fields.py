@@ -89,8 +89,7 @@ class Group(BaseModel):
     """A JSON object of the document. Frozen and comparable: equal values share what is made of them.
 
     `class X(Group, probe="module.function")` names what must hold before its values may rule: a function that takes
-    the group, and what finds a Redis that the group does not name itself (`redis_cache.servers.Finder`), and returns
-    what it finds wrong, each a path below the group and a message.
+    the group and returns what it finds wrong, each a path below the group and a message.
     """
 
     # strict: "6379" is no port and true is no number. Unknown members are kept aside in model_extra.

@@ -129,7 +129,7 @@ class RedisConfig(Group, probe="demo_site.redis_cache.probe.faults"):
             if name in there and other in there:
                 yield name, _("cannot stand beside %(other)s", other=other)
         for name, other in _NEEDED.items():
-            if name in there and other not in there:
+            if name in there and other not in there and (place or other not in PLACES):
                 yield name, _("needs %(other)s beside it", other=other)
 
 

@@ -57,13 +57,12 @@ def _says(*texts: str, kind: type[BaseException] = exceptions.RedisError) -> Cal
 
 
 LOST = Diagnosis("redis_host", _("lost the connection"))
-NOT_REDIS = Diagnosis("redis_host", _("is not Redis"))
 _KEY = {"key": identity.COUNTER_KEY}
 _AUTHORITY = _("Name the authority that signed it in redis_ca_file.")
 _CLUSTER = _("Name a Redis that is no part of a cluster.")
 # The first that fits.
 _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
-    (_kind(NotRedis, exceptions.InvalidResponse), NOT_REDIS),
+    (_kind(NotRedis, exceptions.InvalidResponse), Diagnosis("redis_host", _("is not Redis"))),
     (_kind(OnlyTls), Diagnosis("redis_tls", _("speaks only TLS"), _("Set redis_tls to true."))),
     (
         _kind(CounterFull),

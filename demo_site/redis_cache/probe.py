@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterable
 from contextlib import closing
 
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from .. import identity
@@ -14,10 +15,10 @@ from ..document.model import PLACES, RedisConfig
 from ..document.parsing import Fault
 from ..messages import Message, _
 from . import COMMAND_TIMEOUT, CONNECT_TIMEOUT
-from .diagnosis import LOST, NOT_REDIS, CounterFull, NotRedis, OnlyTls, diagnose
+from .diagnosis import LOST, CounterFull, NotRedis, OnlyTls, diagnose
 from .finder import Finder
 from .lazy import LazyClient
-from .servers import NotFound, Server
+from .servers import NotFound, Seeker, Server, moves
 
 _LARGEST = 2**63 - 1  # https://redis.io/docs/latest/commands/incr/
 
@@ -36,13 +37,12 @@ def error_of(client: LazyClient) -> Exception | None:
     return CounterFull(f"{identity.COUNTER_KEY} is {number}") if number >= _LARGEST else None
 
 
-def faults(config: RedisConfig, finder: Finder) -> list[Fault]:
+def faults(config: RedisConfig, finder: Finder | None = None) -> list[Fault]:
     """Try the document's server, or those that it may be. Empty if one can count, else the faults of the first."""
-    with closing(finder.seeker(config)) as seeker:
-        try:
-            servers = seeker.servers()
-        except NotFound as error:
-            return [Fault(error.member, error.message)]
+    try:
+        servers = _servers(config, finder)
+    except NotFound as error:
+        return [Fault(error.member, error.message)]
     _server, found = first_usable(config, servers)
     return found
 
@@ -62,13 +62,20 @@ def first_usable(config: RedisConfig, servers: Iterable[Server]) -> tuple[Server
     return None, found
 
 
-def find(config: RedisConfig, finder: Finder) -> Server:
+def find(config: RedisConfig, finder: Finder | None = None) -> Server:
     """The server of the document, without a probe where it can be only one. Raises `NotFound`."""
-    with closing(finder.seeker(config)) as seeker:
-        servers = seeker.servers()
+    servers = _servers(config, finder)
     if len(servers) == 1:
         return servers[0]
     return first_usable(config, servers)[0] or servers[0]
+
+
+def _servers(config: RedisConfig, finder: Finder | None) -> list[Server]:
+    """`finder` is that of this process, unless given; what a document names itself needs none."""
+    if not moves(config):
+        return Seeker(config).servers()
+    with closing((finder or settings.CONFIGURATION.start.finder).seeker(config)) as seeker:
+        return seeker.servers()
 
 
 def fault_of(error: Exception, config: RedisConfig, server: Server) -> Fault:
@@ -89,7 +96,7 @@ def told(error: Exception, server: object) -> Message:
 def _only_tls(client: LazyClient, error: Exception) -> OnlyTls | None:
     """Whether that is why a connection without TLS was lost: the server says no word of it."""
     server, config = client.server, client.config
-    if server is None or server.socket or config.redis_tls or diagnose(error) not in (LOST, NOT_REDIS):
+    if server is None or server.socket or config.redis_tls or diagnose(error) != LOST:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent that is worth protecting

@@ -46,8 +46,9 @@ class FailoverUnderWay(NotFound):
 class Seeker:
     """Finds the server of one `RedisConfig`. This one is for a server at a host or a socket."""
 
-    def __init__(self, config: RedisConfig, password: Callable[[], SecretStr | None]) -> None:
-        self.config, self._password = config, password
+    def __init__(self, config: RedisConfig, password: Callable[[], SecretStr | None] | None = None) -> None:
+        self.config = config
+        self._password = password or (lambda: config.redis_password)
 
     def servers(self) -> list[Server]:
         """Those that it may be, the first one that works is meant. Raises `NotFound`, after a few seconds at most."""

@@ -126,7 +126,7 @@ def own_model():
 def _source():
     text = (PROJECT / _MODEL).read_text()
     for old, new in {
-        "import Annotated\n": "import Annotated, Literal\n",
+        "import Annotated, Any\n": "import Annotated, Any, Literal\n",
         "class Document(Group):\n": f"{_GROUPS.lstrip()}class Document(Group):\n",
         "\n\nFIELDS:": f"{_MEMBERS.rstrip()}\n\n\nFIELDS:",
     }.items():

@@ -1,17 +1,13 @@
 """A real redis-server on a free loopback port, of each kind that people run."""
 
 import contextlib
-from pathlib import Path
 
 import redis
 
-from demo_site.redis_cache.finder import Finder
 from tests.support.binaries import redis_binary
 from tests.support.ports import free_port
 from tests.support.processes import ServerProcess, clean_environment
 from tests.support.waiting import wait_until
-
-NO_FINDER = Finder(open_client=None, passwords=Path("/nowhere"))  # finds the servers that a document names itself
 
 
 def quoted(text):
