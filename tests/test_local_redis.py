@@ -1,13 +1,17 @@
 """How `make run` treats the Redis that a document names."""
 
+import contextlib
 import json
 import socket
 
 import pytest
 
+from tests.support.binaries import redis_binary
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 
+import redis_server
+from processes import Session
 from redis_server import RedisAddress, first_document
 
 PASSWORD = "aaaa1111"
@@ -108,3 +112,56 @@ def test_the_first_document_names_another_port_where_something_else_has_it():
     assert made["redis_config"]["redis_port"] > taken
     assert made["show_message"] == "hello"
     assert steps == [f"Port {taken} is taken: Redis uses port {made['redis_config']['redis_port']}."]
+
+
+# A user, a socket, and what is started elsewhere.
+
+
+@contextlib.contextmanager
+def provided(tmp_path, **members):
+    """What `make run` does with this `redis_config`: the address, and what it said."""
+    steps = []
+    (tmp_path / "log").mkdir(mode=0o700, exist_ok=True)
+    with Session() as session:
+        redis_server.provide(document(**members), None, redis_binary, tmp_path, session, steps.append)
+        address = RedisAddress.from_document(document(**members))
+        yield (address and address.refusal()), steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["user", "user without password", "socket", "tls off"])
+def test_a_redis_that_fits_is_started(kind, tmp_path):
+    members = {"redis_port": free_port(), "redis_username": "counting" if "user" in kind else None, "redis_tls": False}
+    if kind == "user without password":
+        members["redis_password"] = None
+    if kind == "socket":
+        members |= {"redis_host": None, "redis_port": None, "redis_socket": str(tmp_path / "redis.sock")}
+    with provided(tmp_path, **members) as (refusal, steps):
+        assert refusal is None, steps
+        assert steps[0].startswith("Starting Redis at")
+
+
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"redis_tls": True}, "redis_tls"),
+        ({"redis_service": "redis", "redis_host": None}, "redis_service"),
+        ({"redis_sentinels": ["a:1"], "redis_master": "m"}, "redis_sentinels"),
+        ({"redis_password_file": "/run/secrets/redis", "redis_password": None}, "redis_password_file"),
+    ],
+)
+def test_what_is_started_elsewhere_is_named(members, named, tmp_path):
+    with provided(tmp_path, **members) as (refusal, steps):
+        assert refusal is None
+        assert steps == [f"Starting no Redis: `demo-config` has {named}; start such a Redis yourself."]
+
+
+def test_a_socket_of_another_program_is_left_alone(tmp_path):
+    path = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with provided(tmp_path, redis_host=None, redis_port=None, redis_socket=str(path)) as (_refusal, steps):
+            assert steps == [
+                f"Starting no Redis: at {path} is another program's socket, or no directory that can be written to."
+            ]

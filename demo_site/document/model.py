@@ -52,8 +52,8 @@ def _name(value: str) -> str:
 
 
 def _user(value: str) -> str:
-    if not (value.isprintable() and value.strip() == value != "" and len(value) <= 128):
-        raise ValueError(_("must be a user's name"))
+    if not (value.isprintable() and re.fullmatch(r"\S{1,128}", value)):
+        raise ValueError(_("must be a user's name, without spaces"))
     return value
 
 

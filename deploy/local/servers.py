@@ -57,8 +57,11 @@ def find_consul(cache: Path, say: Say = print, *, official: Release = OFFICIAL_C
 
 
 def find_redis(cache: Path, say: Say = print) -> Path:
-    """The path of a `redis-server` binary: `$REDIS_SERVER_BIN`, PATH, then apt-get. Raises ServerNotFound."""
-    if found := _from_environment("REDIS_SERVER_BIN") or shutil.which("redis-server"):
+    """The path of a `redis-server` binary: `$REDIS_SERVER_BIN`, PATH (Valkey's too), then apt-get.
+
+    Raises ServerNotFound.
+    """
+    if found := _from_environment("REDIS_SERVER_BIN") or shutil.which("redis-server") or shutil.which("valkey-server"):
         return Path(found)
     try:
         return _redis_from_tools(cache, say)
