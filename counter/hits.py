@@ -72,7 +72,7 @@ def _increment(hits: int) -> Committed[Counted]:
         number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)
     except RedisError as error:
         if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
-            reason = told(error, in_force.client.server)
+            reason = told(error, in_force.client.place)
             logger.warning("Page views are not counted and answered 503 until Redis is back: %s", reason)
         if isinstance(error, ReadOnlyError):  # it was a primary: its name may be another server's now
             in_force.client.drop()

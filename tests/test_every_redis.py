@@ -181,7 +181,7 @@ def test_service_in_the_catalog_is_followed(serve, workers_of, consul, flips=6):
         assert (load.failed, load.cut) == ([], 0)
         load.assert_numbers_unique()
         turn(consul, "a", "fail"), turn(consul, "b", "fail")
-        site.wait_logged("Consul has no passing instance of the service redis-main")
+        site.wait_logged("Consul shows this token no passing instance of service redis-main")
         assert number(site), "the last one stays"
 
 
@@ -195,7 +195,7 @@ def test_start_that_finds_no_instance_serves_503_until_one_passes(serve, consul,
     answer = site.get("/")
     assert answer.status_code == 503
     assert site.ready()["redis"]["error"] is not None
-    site.wait_logged("Consul has no passing instance of the service redis-late")
+    site.wait_logged("Consul shows this token no passing instance of service redis-late")
     register(consul, own_redis, "late", "redis-late")
     wait_until(lambda: number(site) == 1, message="the page")
 

@@ -10,6 +10,7 @@ from ..redis_cache.lazy import LazyClient
 from ..redis_cache.servers import FailoverUnderWay, NotFound, Seeker, Server, moves
 from .live import Live
 
+_LEAST_SECONDS = 0.1  # of a step: what has always news is not heard in a loop
 _PAUSE_SECONDS = 1.0  # after a fault of our own
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,9 @@ class _Follower:
     def follow(self) -> None:
         try:
             while self._live.in_force.client is self._client:
+                began = time.monotonic()
                 self._step()
+                time.sleep(max(_LEAST_SECONDS - (time.monotonic() - began), 0.0))
         finally:
             self._live.unfollowed = None
 
@@ -92,7 +95,8 @@ class _Follower:
     def _move(self, server: Server) -> None:
         old = self._client
         if self._live.move(old, server):
-            logger.info("The Redis in use is the one at %s now, no longer %s", server, old.server)
+            change = "with its new password" if str(server) == str(old.server) else f"no longer {old.place}"
+            logger.info("The Redis in use is the one at %s now, %s", server, change)
         self._client = self._live.in_force.client
 
     def _note(self, reason: Message | None) -> None:

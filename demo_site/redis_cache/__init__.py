@@ -68,7 +68,7 @@ def where(config: RedisConfig) -> Message:
     """For people: what the document says of the place of its Redis."""
     if config.redis_service:
         service = f"{config.redis_tag}.{config.redis_service}" if config.redis_tag else config.redis_service
-        return _("service %(name)s in Consul", name=service)
+        return _("service %(name)s", name=service)
     if config.redis_sentinels:
         return _("%(name)s at Sentinel", name=config.redis_master)
     return Message.of(config.redis_socket or f"{config.redis_host}:{config.redis_port}")

@@ -9,7 +9,7 @@ from redis import exceptions
 
 from .. import identity
 from ..messages import Message, _
-from .pool import FileUnusable, HandshakeTimeout
+from .pool import FileUnusable, HandshakeTimeout, NoServer
 
 
 class NotRedis(exceptions.RedisError):
@@ -63,6 +63,7 @@ _CLUSTER = _("Name a Redis that is no part of a cluster.")
 # The first that fits.
 _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
     (_kind(NotRedis, exceptions.InvalidResponse), Diagnosis("redis_host", _("is not Redis"))),
+    (_kind(NoServer), Diagnosis("", _("is not known now"))),
     (_kind(OnlyTls), Diagnosis("redis_tls", _("speaks only TLS"), _("Set redis_tls to true."))),
     (
         _kind(CounterFull),

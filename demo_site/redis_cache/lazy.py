@@ -6,6 +6,7 @@ from typing import Any
 
 from ..document.model import RedisConfig
 from ..messages import Message
+from . import where
 from .servers import NotFound, Server
 
 
@@ -25,22 +26,27 @@ class LazyClient:
         self._lock = threading.Lock()
         self._retired = False
 
+    @property
+    def place(self) -> object:
+        """For people: its server, or what the document says of it while none is known."""
+        return self.server or where(self.config)
+
     def get(self) -> Any:
-        """The client, always the same one. Raises `CannotConnect` where there is none now."""
+        """The client, always the same one. Raises `NoServer` where there is none now."""
         return self._usable or self._build()
 
     def _build(self) -> Any:
         from .client import open_client  # redis-py takes 0.15 s to import
-        from .pool import CannotConnect
+        from .pool import NoServer
 
         with self._lock:
             if self._held:
-                raise CannotConnect(self._held)
+                raise NoServer(self._held)
             if self._client is None:
                 try:
                     self.server = self._find()
                 except NotFound as error:
-                    raise CannotConnect(error.message) from None
+                    raise NoServer(error.message) from None
                 self._client = open_client(self.config, self.server)
                 self._retire_pool()
             self._usable = self._client

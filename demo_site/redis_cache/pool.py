@@ -30,6 +30,10 @@ class CannotConnect(RedisConnectionError):
     """No connection could be made: refused, no route, unknown name. Nothing was sent."""
 
 
+class NoServer(CannotConnect):
+    """It is not known now which server the document means, or nothing may be sent to it."""
+
+
 class HandshakeTimeout(TimeoutError):
     """The peer took the connection, and did not answer in TLS."""
 

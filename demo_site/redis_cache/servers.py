@@ -12,6 +12,7 @@ from ..consul_agent.errors import ConsulError, Denied
 from ..consul_agent.services import PASSING
 from ..document.model import RedisConfig
 from ..messages import Message, MessageError, _, joined
+from . import where
 
 _FILE_SECONDS = 0.5  # how often the file of the password is looked at
 _SERVICE_SECONDS = 10  # the longest blocking query: after it a worker sees that its document names another service
@@ -82,12 +83,10 @@ class ServiceSeeker(Seeker):
             Server(instance.address, instance.service.port, password=password)
             for instance in sorted(self._found or [], key=lambda instance: instance.service.id)
             if instance.health == PASSING and (tag is None or tag in (instance.service.tags or []))
+            if instance.address and instance.service.port
         ]
         if not passing:
-            named = {"service": self.config.redis_service, "tag": tag}
-            text = _("Consul has no passing instance of the service %(service)s", service=named["service"])
-            if tag:
-                text = _("Consul has no passing instance of the service %(service)s with the tag %(tag)s", **named)
+            text = _("Consul shows this token no passing instance of %(service)s", service=where(self.config))
             raise NotFound("redis_tag" if tag else "redis_service", text)
         return passing
 
@@ -95,8 +94,8 @@ class ServiceSeeker(Seeker):
         waits = _FILE_SECONDS if self.config.redis_password_file else _SERVICE_SECONDS
         try:
             self._ask(waits)
-        except NotFound:
-            self._index = 0
+        except NotFound:  # said by `servers`, which asks again
+            self._index, self._found = 0, None
             time.sleep(_PAUSE_SECONDS)
 
     def close(self) -> None:
