@@ -153,7 +153,7 @@ def test_a_redis_that_fits_is_started(kind, tmp_path):
 def test_what_is_started_elsewhere_is_named(members, named, tmp_path):
     with provided(tmp_path, **members) as (refusal, steps):
         assert refusal is None
-        assert steps == [f"Starting no Redis: `demo-config` has {named}; start such a Redis yourself."]
+        assert steps == [f"Starting no Redis: `{redis_server.KEY}` has {named}; start such a Redis yourself."]
 
 
 def test_a_socket_of_another_program_is_left_alone(tmp_path):

@@ -106,8 +106,8 @@ class _EditPage(ChangePage):
         return self.masker(base, typed_unseen(self.data, self.request.session) if self.data else None)
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
-        known = {"title": gettext("Edit the configuration"), "rows": form.rows(), "faults": form.origin.base.faults}
-        return self._page("edit", form, known | more)
+        known = {"title": gettext("Edit the configuration"), "faults": form.origin.base.faults}
+        return self._page("edit", form, known | form.rows() | more)
 
     def _preview(self, form: ConfigurationForm, change: history.Save) -> HttpResponse:
         known = {"title": gettext("Check the change"), "change": change, "redis": redis_cache.place(form.document)}

@@ -132,8 +132,24 @@ class ConfigurationForm(CommentForm):
             label = gettext("Remove it") if setting.default is None else gettext("Remove it: the default applies")
             yield f"{name}__remove", forms.BooleanField(label=label, required=False)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The settings in their order, each with its field and what goes with it, for a template."""
+    def rows(self) -> dict[str, Any]:
+        """The settings in their order, each with its field and what goes with it, for a template.
+
+        Folded are those that neither this document nor the example has; open, where something was typed in one.
+        """
+
+        def is_usual(path: str) -> bool:
+            setting = FIELDS[path]
+            return setting.required or path in self.origin.base.values or setting.declared.example is not None
+
+        rows = list(self._rows())
+        shown = [row for row in rows if is_usual(row["path"])]
+        folded = [row for row in rows if not is_usual(row["path"])]
+        names = {row["field"].name for row in folded}
+        is_open = self.is_bound and not names.isdisjoint([*self.changed_data, *self.errors])
+        return {"shown": shown, "folded": folded, "is_open": is_open}
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
         for path in FIELDS:
             name = field_name(path)
             kept = self[f"{name}__kept"] if f"{name}__kept" in self.fields else None

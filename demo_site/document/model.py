@@ -94,25 +94,26 @@ class RedisConfig(Group, probe="demo_site.redis_cache.probe.faults"):
     redis_password: Annotated[SecretStr | None, Setting(_("Redis password"), _PASSWORD)] = None
     redis_password_file: Annotated[
         FilePath | None,
-        Setting(_("File of the Redis password"), _PASSWORD, moves_secrets=False, names_secret=True),
+        Setting(_("Redis password file"), _PASSWORD, moves_secrets=False, names_secret=True),
     ] = None
     redis_username: Annotated[
-        Annotated[str, AfterValidator(_user)] | None, Setting(_("Redis user"), _USERNAME, moves_secrets=False)
+        Annotated[str, AfterValidator(_user)] | None, Setting(_("Redis user name"), _USERNAME, moves_secrets=False)
     ] = None
     redis_socket: Annotated[
         Annotated[str, AfterValidator(_socket_path)] | None, Setting(_("Redis socket"), _LOCATION)
     ] = None
-    redis_service: Annotated[Name | None, Setting(_("Redis service in Consul"), _LOCATION)] = None
-    redis_tag: Annotated[Name | None, Setting(_("Tag of the Redis service"), _LOCATION)] = None
+    redis_service: Annotated[Name | None, Setting(_("Redis service"), _LOCATION)] = None
+    redis_tag: Annotated[Name | None, Setting(_("Redis service tag"), _LOCATION)] = None
     redis_sentinels: Annotated[
-        Annotated[list[HostAndPort], Field(min_length=1, max_length=9)] | None, Setting(_("Sentinels"), _LOCATION)
+        Annotated[list[HostAndPort], Field(min_length=1, max_length=9)] | None,
+        Setting(_("Sentinel addresses"), _LOCATION),
     ] = None
-    redis_master: Annotated[Name | None, Setting(_("Master's name at Sentinel"), _LOCATION)] = None
-    redis_tls: Annotated[bool, Setting(_("Redis with TLS"), _LOCATION)] = False
-    redis_ca_file: Annotated[FilePath | None, Setting(_("Authority of the Redis"), _TLS)] = None
-    redis_tls_name: Annotated[HostName | None, Setting(_("Name in the Redis's certificate"), _TLS)] = None
-    redis_cert_file: Annotated[FilePath | None, Setting(_("Certificate for Redis"), _TLS, moves_secrets=False)] = None
-    redis_key_file: Annotated[FilePath | None, Setting(_("Key of this certificate"), _TLS, moves_secrets=False)] = None
+    redis_master: Annotated[Name | None, Setting(_("Sentinel master name"), _LOCATION)] = None
+    redis_tls: Annotated[bool, Setting(_("Redis over TLS"), _LOCATION)] = False
+    redis_ca_file: Annotated[FilePath | None, Setting(_("CA certificate file"), _TLS)] = None
+    redis_tls_name: Annotated[HostName | None, Setting(_("Name in the server certificate"), _TLS)] = None
+    redis_cert_file: Annotated[FilePath | None, Setting(_("Client certificate file"), _TLS, moves_secrets=False)] = None
+    redis_key_file: Annotated[FilePath | None, Setting(_("Client key file"), _TLS, moves_secrets=False)] = None
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, Message]]:
