@@ -257,7 +257,7 @@ def test_the_admin_speaks_chinese(admin, browser, consul):
         pages.edit("原因", redis_config__redis_port="1")
         assert "机密属于另一个去向" in pages.text(".errorlist")
         pages.edit("原因", redis_config__redis_port="1", redis_config__redis_password=GUARD.new("typed password"))
-        assert "上的 Redis 没有响应" in pages.text(".errorlist")
+        assert "上的 Redis 拒绝连接" in pages.text(".errorlist")
         pages.edit("原因", redis_config__redis_host="bad host")
         assert "必须是主机名或 IP 地址" in pages.text(".errorlist")
         pages.edit("为了测试", show_message="你好").save()

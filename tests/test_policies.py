@@ -15,6 +15,12 @@ import pytest
 import requests
 
 from demo_site import identity
+from demo_site.consul_agent.address import AgentAddress
+from demo_site.consul_agent.client import Client
+from demo_site.document.model import RedisConfig
+from demo_site.redis_cache.finder import Finder
+from demo_site.redis_cache.servers import NotFound
+from tests.support.binaries import PROJECT
 from tests.support.certificates import make_certificates
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
@@ -33,6 +39,7 @@ from tests.support.policies import (
     guarded_site,
     right,
 )
+from tests.support.readme import section
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -87,6 +94,28 @@ def test_each_part_names_the_right_that_it_lacks(datacenter, trials, part, rule)
     complaint = trials.complaint(part, datacenter.server.token("\n".join(left)))
     assert right(rule) in complaint
     assert "Traceback" not in complaint
+
+
+def test_a_redis_in_the_catalog_is_found_with_both_rules_of_the_page_and_not_with_one(datacenter):
+    page = section((PROJECT / "docs/policies.md").read_text(), START)
+    rules = re.findall(r'`(\w+ "[^`]*" { policy = "read" })`', page)
+    assert [right(rule) for rule in rules] == ["service:read", "node:read"]
+    definition = {"ID": "redis-1", "Name": "redis-main", "Address": "127.0.0.1", "Port": 6379}
+    assert datacenter.server.api("PUT", "/v1/agent/service/register", json=definition).ok
+
+    def found(*rules):
+        variables = {
+            **datacenter.agent.https_environment,
+            "CONSUL_HTTP_TOKEN": datacenter.server.token("\n".join(rules)),
+        }
+        finder = Finder(lambda: Client(AgentAddress.from_environ(variables)), PROJECT)
+        with contextlib.closing(finder.seeker(RedisConfig(redis_service="redis-main", redis_db=0))) as seeker:
+            return [str(server) for server in seeker.servers()]
+
+    assert found(*rules) == ["127.0.0.1:6379"]
+    for rule in rules:
+        with pytest.raises(NotFound, match=r"^Consul has no passing instance of the service redis-main$"):
+            found(rule)
 
 
 def test_site_with_all_policies_is_found_through_dns_and_says_of_nothing_that_it_is_denied(datacenter, whole):

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from tests.support.admin import PATH, AdminSite, FormFields
+from tests.support.certificates import make_certificates
 from tests.support.documents import document
 from tests.support.editors import Editor
 from tests.support.redis import RedisServer
@@ -16,6 +17,7 @@ from tests.test_admin_edit import history, stored
 
 pytestmark = pytest.mark.slow
 ASKED = "belongs to another destination"
+NAMED = "what it names does not go to another destination"
 
 
 class Stranger:
@@ -76,9 +78,44 @@ def test_another_destination_in_the_form_asks_for_the_password(admin, consul, re
     changed = {"redis_host": "localhost.", "redis_port": str(stranger.port)}[setting]
     fields = {f"redis_config__{setting}": changed, "comment": "elsewhere"}
     page = editor.post(editor.form() | fields, step=step)
-    assert f"{ASKED} (Redis host, Redis port)" in page
+    assert f"{ASKED} (Redis host, Redis port, Redis socket, " in page
     assert stranger.connections == 0
     assert stored(consul, admin) == document(redis)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"redis_host": "", "redis_port": "", "redis_socket": "/run/other.sock"},
+        {"redis_host": "", "redis_port": "", "redis_service": "other"},
+        {"redis_host": "", "redis_port": "", "redis_sentinels": "127.0.0.1:1", "redis_master": "other"},
+        {"redis_tls": "on"},
+        {"redis_tls": "on", "redis_ca_file": "/etc/other.pem", "redis_tls_name": "other.example"},
+    ],
+    ids=["socket", "service", "sentinels", "tls", "authority"],
+)
+def test_every_other_place_and_tls_identity_asks_for_the_password(admin, consul, redis, editor, fields):
+    named = {f"redis_config__{name}": value for name, value in fields.items()}
+    assert ASKED in editor.post(editor.form() | named | {"comment": "elsewhere"})
+    assert stored(consul, admin) == document(redis)
+
+
+def test_the_tls_identity_in_force_is_part_of_the_destination(admin, consul, editor, tmp_path):
+    certificates = make_certificates(tmp_path)
+    with RedisServer(GUARD.new("password of the Redis with TLS"), certificates=certificates) as server:
+        there = document(server, redis_config=server.document(redis_tls_name="localhost"))
+        consul.put(admin.key, there)
+        ticked = {"redis_config__redis_tls": "on"}  # `form` leaves out boxes
+        for changed in (
+            {"redis_tls": "", "redis_ca_file": "", "redis_tls_name": ""},
+            {"redis_ca_file": str(certificates.client_certificate)},
+            {"redis_ca_file": ""},
+            {"redis_tls_name": "127.0.0.1"},
+            {"redis_tls_name": ""},
+        ):
+            named = {f"redis_config__{name}": value for name, value in changed.items()}
+            assert ASKED in editor.post(editor.form() | ticked | named | {"comment": "another identity"}), changed
+        assert stored(consul, admin) == there
 
 
 def test_another_database_of_the_same_server_keeps_the_password(admin, consul, redis, editor):
@@ -169,6 +206,74 @@ def test_a_rollback_to_the_destination_in_force_takes_its_password_along(admin, 
     assert "redis_config__redis_password" not in form
     assert "Rolled back" in editor.session.post(url, form, timeout=30, headers={"Referer": url}).text
     assert stored(consul, admin) == document(redis)
+
+
+# A password in a file.
+
+
+@pytest.fixture
+def filed(admin, consul, redis, tmp_path):
+    """The site again, with a directory of password files; its document names one of them."""
+    for name in ("password", "other"):
+        (tmp_path / name).write_text(f"{redis.password}\n")
+    config = redis.document(redis_password_file=str(tmp_path / "password"))
+    del config["redis_password"]
+    consul.put(admin.key, document(redis, redis_config=config))
+    with AdminSite(admin.environment | {"REDIS_PASSWORD_DIR": str(tmp_path)}) as site:
+        site.password = admin.password
+        yield site.gunicorn()
+
+
+@pytest.mark.parametrize("step", ["preview", "save"])
+def test_a_password_in_a_file_goes_nowhere_else_from_the_form(filed, consul, redis, stranger, step):
+    editor, before = Editor(filed, "keeper"), stored(consul, filed)
+    for fields in (
+        {"redis_host": "localhost."},
+        {"redis_port": str(stranger.port)},
+        {"redis_host": "", "redis_port": "", "redis_socket": "/run/other.sock"},
+        {"redis_host": "", "redis_port": "", "redis_service": "other"},
+        {"redis_host": "", "redis_port": "", "redis_sentinels": f"127.0.0.1:{stranger.port}", "redis_master": "other"},
+        {"redis_tls": "on"},
+    ):
+        named = {f"redis_config__{name}": value for name, value in fields.items()}
+        assert NAMED in editor.post(editor.form() | named | {"comment": "elsewhere"}, step=step), fields
+    assert stored(consul, filed) == before
+    assert stranger.connections == 0
+    another = {"show_message": "another message", "redis_config__redis_db": "1", "comment": "the same destination"}
+    assert "error" not in editor.post(editor.form() | another, step="preview")
+
+
+def test_the_form_names_no_other_file_of_a_password(admin, filed, consul, redis, tmp_path):
+    editor, before = Editor(filed, "keeper"), stored(consul, filed)
+    for file in (tmp_path / "other", "/proc/self/environ"):
+        named = {"redis_config__redis_password_file": str(file), "comment": "another file"}
+        assert NAMED in editor.post(editor.form() | named)
+    assert stored(consul, filed) == before
+    consul.put(admin.key, document(redis))
+    named = {"redis_config__redis_password_file": str(tmp_path / "password"), "comment": "a file"}
+    assert NAMED in editor.post(editor.form() | named | {"redis_config__redis_password__remove": "on"})
+    assert stored(consul, admin) == document(redis)
+
+
+def test_a_typed_password_takes_the_place_of_the_file(filed, consul):
+    with RedisServer(GUARD.new("password of another Redis")) as other:
+        typed = {"redis_config__redis_port": str(other.port), "redis_config__redis_password": other.password}
+        editor = Editor(filed, "keeper")
+        page = editor.post(editor.form() | typed | {"redis_config__redis_password_file": "", "comment": "moved"})
+        assert "Saved as" in page
+        assert stored(consul, filed) == document(other)
+
+
+@pytest.mark.parametrize("member", ["redis_port", "redis_password_file"])
+def test_a_rollback_sends_no_password_in_a_file_elsewhere(filed, consul, stranger, tmp_path, member):
+    forged = {"redis_port": stranger.port, "redis_password_file": str(tmp_path / "other")}[member]
+    editor = Editor(filed, "keeper")
+    url = forge(filed, consul, editor, **{member: {"value": forged, "withheld": False}})
+    before = stored(consul, filed)
+    form = FormFields(editor.session.get(url, timeout=30).text).found | {"comment": "go back"}
+    assert NAMED in editor.session.post(url, form, timeout=30, headers={"Referer": url}).text
+    assert stored(consul, filed) == before
+    assert stranger.connections == 0
 
 
 def test_every_probe_is_logged_with_who_where_and_outcome(admin, redis, editor):
