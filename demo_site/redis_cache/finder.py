@@ -11,7 +11,7 @@ from ..bounded import read_file
 from ..consul_agent.client import Client
 from ..document.model import RedisConfig
 from ..messages import _
-from .servers import NotFound, Seeker, ServiceSeeker
+from .servers import NotFound, Seeker
 
 _MOST_PASSWORD_BYTES = 64 * 1024
 
@@ -28,6 +28,8 @@ class Finder:
             return self._from_file(config.redis_password_file) if config.redis_password_file else config.redis_password
 
         if config.redis_service:
+            from .service import ServiceSeeker  # most documents do without
+
             return ServiceSeeker(config, password, self.open_client)
         if config.redis_sentinels:
             from .sentinel import SentinelSeeker  # redis-py takes 0.15 s to import

@@ -6,17 +6,10 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from ..consul_agent import catalog
-from ..consul_agent.client import Client
-from ..consul_agent.errors import ConsulError, Denied
-from ..consul_agent.services import PASSING
 from ..document.model import RedisConfig
-from ..messages import Message, MessageError, _, joined
-from . import where
+from ..messages import Message, MessageError
 
-_FILE_SECONDS = 0.5  # how often the file of the password is looked at
-_SERVICE_SECONDS = 10  # the longest blocking query: after it a worker sees that its document names another service
-_PAUSE_SECONDS = 1.0  # after Consul could not be asked
+FILE_SECONDS = 0.5  # how often the file of the password is looked at
 
 
 @dataclass(frozen=True)
@@ -58,58 +51,10 @@ class Seeker:
 
     def wait(self) -> None:
         """Return when `servers` may have something new to say."""
-        time.sleep(_FILE_SECONDS)
+        time.sleep(FILE_SECONDS)
 
     def close(self) -> None:
         """Give back what is open."""
-
-
-class ServiceSeeker(Seeker):
-    """Asks Consul for the passing instances of a service, ordered by id: every worker takes the same."""
-
-    def __init__(
-        self, config: RedisConfig, password: Callable[[], SecretStr | None], open_client: Callable[[], Client]
-    ) -> None:
-        super().__init__(config, password)
-        self._client = open_client()
-        self._index = 0
-        self._found: list[catalog.CatalogInstance] | None = None
-
-    def servers(self) -> list[Server]:
-        if self._found is None:
-            self._ask()
-        password, tag = self._password(), self.config.redis_tag
-        passing = [
-            Server(instance.address, instance.service.port, password=password)
-            for instance in sorted(self._found or [], key=lambda instance: instance.service.id)
-            if instance.health == PASSING and (tag is None or tag in (instance.service.tags or []))
-            if instance.address and instance.service.port
-        ]
-        if not passing:
-            text = _("Consul shows this token no passing instance of %(service)s", service=where(self.config))
-            raise NotFound("redis_tag" if tag else "redis_service", text)
-        return passing
-
-    def wait(self) -> None:
-        waits = _FILE_SECONDS if self.config.redis_password_file else _SERVICE_SECONDS
-        try:
-            self._ask(waits)
-        except NotFound:  # said by `servers`, which asks again
-            self._index, self._found = 0, None
-            time.sleep(_PAUSE_SECONDS)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _ask(self, wait: float = 0) -> None:
-        name = self.config.redis_service or ""
-        try:
-            index, self._found = catalog.follow(self._client, name, self._index, wait)
-        except ConsulError as error:
-            right = _("The token needs `service:read` on `%(service)s`.", service=name)
-            reason = joined([error.message, right], " ") if isinstance(error, Denied) else error.message
-            raise NotFound("redis_service", reason) from error
-        self._index = index if index >= self._index else 0
 
 
 def moves(config: RedisConfig) -> bool:
