@@ -14,6 +14,8 @@ from demo_site.document.model import FIELDS
 from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import TABLE
 from demo_site.identity import KEY, METRICS_PREFIX
+from demo_site.redis_cache import diagnosis
+from demo_site.redis_cache.pool import FileUnusable
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import SMALLEST, changed, raw
@@ -78,6 +80,19 @@ def test_every_metric_is_documented_and_no_other_is():
     prefix, documented = documented_metrics()
     exposed = re.findall(r"^# TYPE (\w+) ", metrics.exposition(), re.MULTILINE)
     assert {re.sub(f"^{prefix}_", f"{METRICS_PREFIX}_", name) for name in documented} == set(exposed)
+
+
+# What is wrong with Redis.
+
+
+def test_everything_that_is_said_of_a_redis_is_documented_with_its_remedy():
+    text = (PROJECT / "docs/operations.md").read_text().replace("`", "")
+    documented = {said: todo for said, _member, todo in rows(section(text, "When Redis cannot count"))}
+    known = [found for _matches, found in diagnosis._KNOWN]
+    known += [diagnosis.diagnose(error) for error in (Exception(), FileUnusable("redis_ca_file", "missing"))]
+    assert set(documented) == {found.what.replace("`", "") for found in known}
+    for found in known:
+        assert (found.remedy or "").replace("`", "") in documented[found.what.replace("`", "")]
 
 
 # The document.
