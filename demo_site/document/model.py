@@ -76,7 +76,7 @@ _NEEDED = {
     "redis_cert_file": "redis_tls",
     "redis_key_file": "redis_cert_file",
 }
-_EXCLUDED = {"redis_password_file": "redis_password", "redis_tls": "redis_socket"}
+_EXCLUDED = (("redis_password_file", "redis_password"), ("redis_tls", "redis_socket"))
 
 
 HostName = Annotated[str, AfterValidator(_network_host)]
@@ -125,8 +125,7 @@ class RedisConfig(Group, probe="demo_site.redis_cache.probe.faults"):
         yield from (
             (name, _("is missing")) for owner, name in _COMPLETE.items() if owner in there and name not in there
         )
-        excluded = {**dict.fromkeys(others, place), **_EXCLUDED}
-        for name, other in excluded.items():
+        for name, other in (*((name, place) for name in others), *_EXCLUDED):
             if name in there and other in there:
                 yield name, _("cannot stand beside %(other)s", other=other)
         for name, other in _NEEDED.items():
