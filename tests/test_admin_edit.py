@@ -137,8 +137,12 @@ def test_the_keyboard_alone_is_enough(pages, admin, consul):
 
     pages.open("edit/")
     pages.browser.one("[name=redis_config__redis_db]").click()
-    keys = ActionChains(pages.driver)
-    keys.send_keys(Keys.END, Keys.BACKSPACE, "3", *[Keys.TAB] * 5, "by keyboard", Keys.TAB, Keys.ENTER).perform()
+    ActionChains(pages.driver).send_keys(Keys.END, Keys.BACKSPACE, "3").perform()
+    passed = []
+    while "comment" not in passed and len(passed) < 40:
+        ActionChains(pages.driver).send_keys(Keys.TAB).perform()
+        passed.append(pages.driver.switch_to.active_element.get_attribute("name"))
+    ActionChains(pages.driver).send_keys("by keyboard", Keys.TAB, Keys.ENTER).perform()
     pages.browser.one("#preview")
     assert pages.differences() == {"redis_config.redis_db": ("0", "3")}
 
@@ -152,7 +156,7 @@ def test_the_keyboard_alone_is_enough(pages, admin, consul):
         ("redis_config__redis_port", "70000", "must be at most 65535"),
         ("redis_config__redis_port", "6379.5", "must be a whole number"),
         ("redis_config__redis_db", "-1", "must be at least 0"),
-        ("redis_config__redis_host", "", "is missing; in its place may be redis_socket"),
+        ("redis_config__redis_host", "", "is missing; in its place may be"),
         ("redis_config__redis_host", "http://somewhere", "must be a host name or an IP address"),
     ],
 )
