@@ -71,7 +71,7 @@ def test_pages_are_counted_and_a_change_is_followed(serve, workers_of, consul, c
 
 TROUBLE = {
     "replica": "is a read-only replica",
-    "text": "has something else than a number at `hits`",
+    "text": "has something other than a number at `hits`",
     "user": "does not let this user count",
     "memory": "has no memory left",
 }

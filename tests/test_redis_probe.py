@@ -87,8 +87,8 @@ def test_a_replica_is_told(own_redis, redis):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("LPUSH", "hits", "a"), "has something else than a number at `hits`"),
-        (("SET", "hits", "many"), "has something else than a number at `hits`"),
+        (("LPUSH", "hits", "a"), "has something other than a number at `hits`"),
+        (("SET", "hits", "many"), "has something other than a number at `hits`"),
         (("SET", "hits", 2**63 - 1), "has no number left for `hits`"),
     ],
     ids=["list", "text", "largest"],

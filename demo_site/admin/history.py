@@ -194,7 +194,7 @@ class _RollbackPage(ChangePage):
         stood = [path for path, shown in replaced.items() if shown != UNSET]
         found: dict[str, Any] = {}
         for path in changes.SECRETS:
-            known = base.secrets_for(path, settings)
+            known = [secret for secret in base.secrets_for(path, settings) if secret or path not in stood]
             if not any(name.startswith(FIELDS[path].optional_group) for name in stood):
                 found[path] = None
             elif known:

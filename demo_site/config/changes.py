@@ -59,9 +59,7 @@ class Base:
         named = [
             path for path in NAMING_SECRETS if settings[path] and settings[path] not in self.secrets_for(path, settings)
         ]
-        unknown = _(
-            "what it names does not go to another destination (%(settings)s) from here: put such a document into Consul"
-        )
+        unknown = _("a password in a file is changed, or sent elsewhere (%(settings)s), only by a document put into Consul")
         return faults + [Fault(path, Message(unknown, settings=places(path))) for path in named]
 
     def changed(self, new: Mapping[str, Any]) -> bytes:

@@ -117,14 +117,14 @@ class Live:
         with self._swapping:
             revision, is_moved = self.in_force.revision, self.in_force.client is old
             if is_moved:
-                self._in_force = InForce(revision, LazyClient(old.config, lambda: server))
+                self._in_force = InForce(revision, LazyClient(old.config, server))
         if is_moved:
             old.retire()
         return is_moved
 
     def _of(self, revision: Revision) -> InForce:
         config = revision.document.redis_config
-        return InForce(revision, LazyClient(config, lambda: self._found(config)))
+        return InForce(revision, LazyClient(config, find=lambda: self._found(config)))
 
     def _found(self, config: RedisConfig) -> Server:
         from ..redis_cache.probe import find  # redis-py takes 0.15 s to import

@@ -94,7 +94,7 @@ class _Follower:
 
     def _move(self, server: Server) -> None:
         old = self._client
-        if self._live.move(old, server):
+        if self._live.move(old, server) and old.server:
             change = "with its new password" if str(server) == str(old.server) else f"no longer {old.place}"
             logger.info("The Redis in use is the one at %s now, %s", server, change)
         self._client = self._live.in_force.client
@@ -103,4 +103,5 @@ class _Follower:
         if reason != self._live.unfollowed:
             self._live.unfollowed = reason
             if reason:
-                logger.warning("It is not known which Redis the document means, the last one stays: %s", reason)
+                stays = f"the one at {self._client.server} stays" if self._client.server else "none is in use"
+                logger.warning("It is not known which Redis the document means, %s: %s", stays, reason)

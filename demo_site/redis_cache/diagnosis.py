@@ -59,7 +59,7 @@ def _says(*texts: str, kind: type[BaseException] = exceptions.RedisError) -> Cal
 LOST = Diagnosis("redis_host", _("lost the connection"))
 _KEY = {"key": identity.COUNTER_KEY}
 _AUTHORITY = _("Name the authority that signed it in redis_ca_file.")
-_CLUSTER = _("Name a Redis that is no part of a cluster.")
+_CLUSTER = _("Name a Redis outside of a cluster.")
 # The first that fits.
 _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
     (_kind(NotRedis, exceptions.InvalidResponse), Diagnosis("redis_host", _("is not Redis"))),
@@ -93,7 +93,7 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
     ),
     (
         _says("WRONGTYPE", "value is not an integer"),
-        Diagnosis("", _("has something else than a number at `%(key)s`", **_KEY), _("Delete or rename that key.")),
+        Diagnosis("", _("has something other than a number at `%(key)s`", **_KEY), _("Delete or rename that key.")),
     ),
     (
         _says("would overflow"),

@@ -10,15 +10,20 @@ from . import where
 from .servers import NotFound, Server
 
 
+def _unknown() -> Server:
+    raise LookupError("neither a server nor a way to find it")
+
+
 class LazyClient:
     """The client of one server, created at its first use: after the fork, and never for most commands.
 
-    Then `find` says which server it is; it may raise `NotFound`.
+    Without a `server`, `find` says then which it is; it may raise `NotFound`.
     """
 
-    def __init__(self, config: RedisConfig, find: Callable[[], Server]) -> None:
-        self.config = config
-        self.server: Server | None = None
+    def __init__(
+        self, config: RedisConfig, server: Server | None = None, find: Callable[[], Server] = _unknown
+    ) -> None:
+        self.config, self.server = config, server
         self._find = find
         self._client: Any = None
         self._usable: Any = None  # the client, unless it is held
@@ -44,7 +49,7 @@ class LazyClient:
                 raise NoServer(self._held)
             if self._client is None:
                 try:
-                    self.server = self._find()
+                    self.server = self.server or self._find()
                 except NotFound as error:
                     raise NoServer(error.message) from None
                 self._client = open_client(self.config, self.server)

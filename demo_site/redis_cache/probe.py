@@ -1,7 +1,6 @@
 """The probe: what a page does, without a number. It finds what a PING does not: a replica, a full memory, a right."""
 
 import contextlib
-import functools
 import socket
 import ssl
 from collections.abc import Iterable
@@ -51,7 +50,7 @@ def first_usable(config: RedisConfig, servers: Iterable[Server]) -> tuple[Server
     """The first that can count, or None and what is wrong with the first of all."""
     found: list[Fault] = []
     for server in servers:
-        client = LazyClient(config, functools.partial(_itself, server))
+        client = LazyClient(config, server)
         try:
             error = error_of(client)
         finally:
@@ -105,7 +104,3 @@ def _only_tls(client: LazyClient, error: Exception) -> OnlyTls | None:
         context.wrap_socket(plain).close()
         return OnlyTls(str(error))
     return None
-
-
-def _itself(server: Server) -> Server:
-    return server
