@@ -17,7 +17,7 @@ from tests.test_admin_edit import history, stored
 
 pytestmark = pytest.mark.slow
 ASKED = "belongs to another destination"
-NAMED = "a password in a file is changed, or sent elsewhere"
+NAMED = "only a document put into Consul changes a password in a file"
 
 
 class Stranger:

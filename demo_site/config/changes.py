@@ -59,8 +59,10 @@ class Base:
         named = [
             path for path in NAMING_SECRETS if settings[path] and settings[path] not in self.secrets_for(path, settings)
         ]
-        unknown = _("a password in a file is changed, or sent elsewhere (%(settings)s), only by a document put into Consul")
-        return faults + [Fault(path, Message(unknown, settings=places(path))) for path in named]
+        elsewhere = _(
+            "only a document put into Consul changes a password in a file, or sends it elsewhere (%(settings)s)"
+        )
+        return faults + [Fault(path, Message(elsewhere, settings=places(path))) for path in named]
 
     def changed(self, new: Mapping[str, Any]) -> bytes:
         """The document with these settings by path, JSON values or None: the member goes. Every other one as it was."""
