@@ -12,12 +12,12 @@ from .servers import NotFound, Server
 class LazyClient:
     """The client of one server, created at its first use: after the fork, and never for most commands.
 
-    Then `find` says which server it is; it may raise `NotFound`.
+    `find` then says which server it is, unless that is known before; it may raise `NotFound`.
     """
 
-    def __init__(self, config: RedisConfig, find: Callable[[], Server]) -> None:
+    def __init__(self, config: RedisConfig, find: Callable[[], Server], server: Server | None = None) -> None:
         self.config = config
-        self.server: Server | None = None
+        self.server = server
         self._find = find
         self._client: Any = None
         self._usable: Any = None  # the client, unless it is held
@@ -38,7 +38,7 @@ class LazyClient:
                 raise CannotConnect(self._held)
             if self._client is None:
                 try:
-                    self.server = self._find()
+                    self.server = self.server or self._find()
                 except NotFound as error:
                     raise CannotConnect(error.message) from None
                 self._client = open_client(self.config, self.server)
