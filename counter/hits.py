@@ -18,6 +18,7 @@ from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
 
 DEADLINE = 0.8  # seconds: more than an exchange with Redis may take, and little enough for an answer within a second
+_NOT_COUNTED = "Page views are not counted and answered 503 until Redis is back: %s"
 
 logger = logging.getLogger(__name__)
 
@@ -62,18 +63,17 @@ def _increment(hits: int) -> Committed[Counted]:
     """Add `hits` in one command. Returns the last number of the range, and the document in force."""
     while True:
         in_force = settings.CONFIGURATION.in_force
-        redis = get_redis_connection("default")
+        breaker = _breaker_of(in_force.client)
+        if breaker.is_open:  # it opened while these callers waited
+            raise _BreakerOpen
+        redis = _redis(breaker)
         if settings.CONFIGURATION.in_force is in_force:
             break  # no swap in between: connection and document belong to one configuration
-    breaker = _breaker_of(in_force.client)
-    if breaker.is_open:  # it opened while these callers waited
-        raise _BreakerOpen
     try:
         number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)
     except RedisError as error:
         if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
-            reason = told(error, in_force.client.place)
-            logger.warning("Page views are not counted and answered 503 until Redis is back: %s", reason)
+            logger.warning(_NOT_COUNTED, told(error, in_force.client.place))
         if isinstance(error, ReadOnlyError):  # it was a primary: its name may be another server's now
             in_force.client.drop()
         raise
@@ -82,6 +82,16 @@ def _increment(hits: int) -> Committed[Counted]:
     if (seconds := breaker.succeeded()) is not None:
         logger.info("Redis is back after %.1f s, page views are counted again", seconds)
     return Committed(number, in_force.document)
+
+
+def _redis(breaker: Breaker) -> Any:
+    """The client in force. Raises `CannotConnect` while it is not known where it leads, which may take time to ask."""
+    try:
+        return get_redis_connection("default")
+    except CannotConnect as error:
+        if breaker.failed(opens=True):
+            logger.warning(_NOT_COUNTED, error)
+        raise
 
 
 def _kind(error: BaseException | None) -> str:

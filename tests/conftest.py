@@ -4,6 +4,7 @@
 one of its own (`own_consul`, `own_redis`). Nothing here is skipped: a part that is missing is an error.
 """
 
+import contextlib
 import signal
 import uuid
 
@@ -14,11 +15,13 @@ from tests.support.admin import start_admin
 from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
+from tests.support.every_redis import put
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
 from tests.support.site import Site
 from tests.support.waiting import wait_until
+from tests.support.workers import Workers
 
 # What starts a browser or an instance of the site. `make quick` leaves the tests out that use one of these.
 COSTLY = {"session_browser", "session_admin", "new_site"}
@@ -194,3 +197,22 @@ def admin(session_admin, consul, redis):
     wait_until(lambda: session_admin.runs(consul.index(session_admin.key)), message="both workers to follow")
     yield session_admin
     session_admin.proxy.pass_through()
+
+
+@pytest.fixture
+def workers_of():
+    """A connection to each worker of a site, by pid."""
+    with contextlib.ExitStack() as stack:
+        yield lambda site, count: stack.enter_context(contextlib.closing(Workers(site, count))).find()
+
+
+@pytest.fixture
+def serve(consul, config_key, new_site):
+    """Start a site of two workers on a `redis_config`."""
+
+    def start(redis_config, workers=2, **variables):
+        put(consul, config_key, redis_config)
+        environment = {"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key, **variables}
+        return new_site(environment).gunicorn("--keep-alive", "600", workers=workers)
+
+    return start

@@ -114,7 +114,7 @@ def test_a_redis_in_the_catalog_is_found_with_both_rules_of_the_page_and_not_wit
 
     assert found(*rules) == ["127.0.0.1:6379"]
     for rule in rules:
-        with pytest.raises(NotFound, match=r"^Consul has no passing instance of the service redis-main$"):
+        with pytest.raises(NotFound, match=r"^Consul shows this token no passing instance of service redis-main$"):
             found(rule)
 
 

@@ -109,18 +109,22 @@ class Live:
             is_same = revision.document.redis_config == old.client.config
             # One reference: every later request sees all of the new, every earlier one all of the old.
             self._in_force = InForce(revision, old.client) if is_same else self._of(revision)
+            self.unfollowed = self.unfollowed if is_same else None
         if not is_same:
             old.client.retire()
 
-    def move(self, old: LazyClient, server: Server) -> bool:
-        """Have the document's Redis be another server, which has been tried, unless `old` is in force no longer."""
+    def move(self, old: LazyClient, server: Server) -> LazyClient | None:
+        """Have the document's Redis be another server, which has been tried; return its client.
+
+        None: `old` is in force no longer, and stays replaced.
+        """
         with self._swapping:
-            revision, is_moved = self.in_force.revision, self.in_force.client is old
-            if is_moved:
-                self._in_force = InForce(revision, LazyClient(old.config, server))
-        if is_moved:
-            old.retire()
-        return is_moved
+            if self.in_force.client is not old:
+                return None
+            client = LazyClient(old.config, server)
+            self._in_force = InForce(self.in_force.revision, client)
+        old.retire()
+        return client
 
     def _of(self, revision: Revision) -> InForce:
         config = revision.document.redis_config

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import closing
 
+from ..document.model import RedisConfig
 from ..messages import Message, trace
 from ..redis_cache.lazy import LazyClient
 from ..redis_cache.servers import FailoverUnderWay, NotFound, Seeker, Server, moves
@@ -17,32 +18,28 @@ logger = logging.getLogger(__name__)
 
 
 class ServerWatch:
-    """One per serving process. Its thread runs only while the document in force needs it."""
+    """One per serving process. A thread follows while the document in force needs it.
+
+    Each configuration has a thread of its own: the one before may wait for Consul for seconds until it ends.
+    """
 
     def __init__(self, live: Live) -> None:
         self._live = live
         self._lock = threading.Lock()
-        self._is_running = False
+        self._followed: RedisConfig | None = None
 
     def ensure(self) -> None:
         """Call it after another configuration came in force."""
+        config = self._live.in_force.client.config
         with self._lock:
-            if not self._is_running and self._is_needed():
-                self._is_running = True
-                threading.Thread(target=self._run, name="server-watch", daemon=True).start()
+            is_new, self._followed = config is not self._followed, config
+        if is_new and moves(config):
+            threading.Thread(target=self._run, args=(config,), name="server-watch", daemon=True).start()
 
-    def _is_needed(self) -> bool:
-        return moves(self._live.in_force.client.config)
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                if not self._is_needed():
-                    self._is_running = False
-                    return
+    def _run(self, config: RedisConfig) -> None:
+        while (client := self._live.in_force.client).config is config:
             try:
-                client = self._live.in_force.client
-                with closing(self._live.start.finder.seeker(client.config)) as seeker:
+                with closing(self._live.start.finder.seeker(config)) as seeker:
                     _Follower(self._live, client, seeker).follow()
             except Exception as error:  # not even that ends it
                 logger.error("Following the server of Redis failed and starts again:\n%s", trace(error))
@@ -56,13 +53,10 @@ class _Follower:
         self._live, self._client, self._seeker = live, client, seeker
 
     def follow(self) -> None:
-        try:
-            while self._live.in_force.client is self._client:
-                began = time.monotonic()
-                self._step()
-                time.sleep(max(_LEAST_SECONDS - (time.monotonic() - began), 0.0))
-        finally:
-            self._live.unfollowed = None
+        while self._live.in_force.client is self._client:
+            began = time.monotonic()
+            self._step()
+            time.sleep(max(_LEAST_SECONDS - (time.monotonic() - began), 0.0))
 
     def _step(self) -> None:
         try:
@@ -94,13 +88,15 @@ class _Follower:
 
     def _move(self, server: Server) -> None:
         old = self._client
-        if self._live.move(old, server) and old.server:
-            change = "with its new password" if str(server) == str(old.server) else f"no longer {old.place}"
-            logger.info("The Redis in use is the one at %s now, %s", server, change)
-        self._client = self._live.in_force.client
+        moved = self._live.move(old, server)
+        if moved:  # else another document came in force meanwhile: that one's client is not ours to move
+            self._client = moved
+            if old.server:
+                change = "with its new password" if str(server) == str(old.server) else f"no longer {old.place}"
+                logger.info("The Redis in use is the one at %s now, %s", server, change)
 
     def _note(self, reason: Message | None) -> None:
-        if reason != self._live.unfollowed:
+        if self._live.in_force.client is self._client and reason != self._live.unfollowed:
             self._live.unfollowed = reason
             if reason:
                 stays = f"the one at {self._client.server} stays" if self._client.server else "none is in use"

@@ -7,7 +7,8 @@ from the first word of a failover until there is another master.
 
 import select
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 from redis import Redis
@@ -23,99 +24,141 @@ _POLL_SECONDS = 1.0  # the Sentinels are asked at least so often: not every word
 _IN_PROGRESS = "failover_in_progress"
 
 
+class _State(NamedTuple):
+    """What one Sentinel says. Of several, the greatest is right: the latest failover has the highest epoch."""
+
+    epoch: int
+    is_under_way: bool
+    old: tuple[str, int]  # the master before the failover that is under way, if one is
+    master: tuple[str, int]
+
+
 class SentinelSeeker(Seeker):
-    """Asks all Sentinels, and hears what they publish. Their password, if they have one, is that of Redis."""
+    """Asks all Sentinels, and from the first `wait` on hears what they publish.
+
+    Each is asked in a thread: one that does not answer must not keep us from hearing the others. It is asked again and
+    again, and waited for no longer until it has answered.
+    """
 
     def __init__(self, config: RedisConfig, password: Callable[[], SecretStr | None]) -> None:
         super().__init__(config, password)
-        self._sentinels = [self._client(address, with_password=False) for address in config.redis_sentinels or []]
-        self._heard: dict[str, Any] = {}  # by address: the connection over which one of them publishes
+        self._sentinels = [_Sentinel(config, address, password) for address in config.redis_sentinels or []]
+        self._threads = ThreadPoolExecutor(len(self._sentinels), "sentinel")
+        self._asked: dict[_Sentinel, Future[_State]] = {}
+        self._hears = False
 
     def servers(self) -> list[Server]:
         """The master. Raises `NotFound`, and as such `FailoverUnderWay`."""
-        name = self.config.redis_master or ""
-        states, errors = [], []
-        for position, sentinel in enumerate(self._sentinels):
-            try:
-                states.append(self._state(position, sentinel, name))
-            except RedisError as error:
-                errors.append(error)
+        name, states = self.config.redis_master or "", self._states()
         if not states:
+            errors = [future.exception() for future in self._asked.values()]
             text = _("no Sentinel names the master %(name)s (%(reason)s)", name=name, reason=errors[-1])
             raise NotFound("redis_sentinels", text)
-        # Which of them is right, while not all know: the latest failover has the highest epoch.
-        _epoch, is_under_way, old, host, port = max(states)
-        if is_under_way and old == (host, port):
+        state = max(states)
+        if state.is_under_way and state.old == state.master:
             raise FailoverUnderWay("redis_sentinels", _("Sentinel is replacing the master %(name)s", name=name))
-        return [Server(host, port, password=self._password())]
+        return [Server(*state.master, password=self._password())]
 
     def wait(self) -> None:
         """Until one of them says something, for a second at most."""
-        for address, sentinel in zip(self.config.redis_sentinels or [], self._sentinels, strict=True):
-            if address not in self._heard:
-                self._listen(address, sentinel)
-        if not self._heard:
+        if not self._hears:
+            self._hears = True  # what was said before is asked for
+            return None
+        heard = {int(each.heard.fileno()): each for each in self._sentinels if each.heard}
+        if not heard:
             return super().wait()
-        ready, _writable, _failed = select.select(list(self._heard.values()), [], [], _POLL_SECONDS)
-        for address, connection in list(self._heard.items()):
-            if connection in ready:
-                self._drain(address, connection)
+        poll = select.poll()  # `select` takes no descriptor above 1023
+        for descriptor in heard:
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _event in poll.poll(_POLL_SECONDS * 1000):
+            heard[descriptor].drain()
         return None
 
     def close(self) -> None:
-        for connection in self._heard.values():
-            connection.disconnect()
+        self._threads.shutdown(wait=False)
         for sentinel in self._sentinels:
-            sentinel.connection_pool.disconnect()
+            sentinel.close()
 
-    def _client(self, address: str, with_password: bool) -> Any:
-        host, _colon, port = address.rpartition(":")
-        options: dict[str, Any] = {"host": host.strip("[]"), "port": int(port), "tls": tls_of(self.config)}
-        password = self._password() if with_password else None
-        if password:
-            options |= {"password": password.get_secret_value(), "username": self.config.redis_username}
-        pool = RetirablePool(socket_timeout=COMMAND_TIMEOUT, protocol=2, driver_info=None, **options)
-        return Redis(connection_pool=pool)
+    def _states(self) -> list[_State]:
+        answering = []
+        for sentinel in self._sentinels:
+            before = self._asked.get(sentinel)
+            if before is None or before.done():
+                self._asked[sentinel] = self._threads.submit(sentinel.state, self._hears)
+                if before and before.exception() is None:
+                    answering.append(self._asked[sentinel])
+        for waited in (answering, list(self._asked.values())):
+            done, _pending = wait(waited)
+            if states := [future.result() for future in done if future.exception() is None]:
+                return states
+        return []
 
-    def _state(self, position: int, sentinel: Any, name: str) -> tuple[int, bool, tuple[str, int], str, int]:
-        """Its epoch, whether it is replacing the master, the master as it was, and as it is now."""
+
+class _Sentinel:
+    """One of them. Its password, if it has one, is that of Redis."""
+
+    def __init__(self, config: RedisConfig, address: str, password: Callable[[], SecretStr | None]) -> None:
+        self._config, self._address, self._password = config, address, password
+        self._client = self._new_client(with_password=False)
+        self.heard: Any = None  # the connection over which it publishes
+
+    def state(self, hears: bool) -> _State:
+        """Ask it, after it was asked to publish: no word is missed in between. Raises `RedisError`."""
         try:
-            master = _asked(sentinel, name)
+            return self._told(hears)
         except AuthenticationError:
-            address = (self.config.redis_sentinels or [])[position]
-            self._sentinels[position] = sentinel = self._client(address, with_password=True)
-            master = _asked(sentinel, name)
-        host, port = sentinel.sentinel_get_master_addr_by_name(name, return_responses=True)
-        is_under_way = _IN_PROGRESS in master["flags"].split(",")
-        return master["config-epoch"], is_under_way, (master["ip"], master["port"]), _text(host), int(port)
+            self._client = self._new_client(with_password=True)
+            return self._told(hears)
 
-    def _listen(self, address: str, sentinel: Any) -> None:
-        connection = sentinel.connection_pool.get_connection()
-        try:
-            connection.send_command("PSUBSCRIBE", "*")
-            connection.read_response()
-        except RedisError:
-            connection.disconnect()
-            sentinel.connection_pool.release(connection)
-        else:
-            self._heard[address] = connection
-
-    def _drain(self, address: str, connection: Any) -> None:
-        """Read what it has said: whatever it was, they are asked now. `connect` renews the deadline of the exchange."""
+    def drain(self) -> None:
+        """Read what it has said: whatever it was, all are asked now. `connect` renews the deadline of the exchange."""
+        connection = self.heard
         try:
             connection.connect()
             connection.read_response()
             while connection.can_read(timeout=0):
                 connection.read_response()
         except RedisError:
+            self._end(connection)
+
+    def close(self) -> None:
+        self._end(self.heard)
+        self._client.connection_pool.retire()
+
+    def _new_client(self, with_password: bool) -> Any:
+        host, _colon, port = self._address.rpartition(":")
+        options: dict[str, Any] = {"host": host.strip("[]"), "port": int(port), "tls": tls_of(self._config)}
+        password = self._password() if with_password else None
+        if password:
+            options |= {"password": password.get_secret_value(), "username": self._config.redis_username}
+        pool = RetirablePool(socket_timeout=COMMAND_TIMEOUT, protocol=2, driver_info=None, **options)
+        return Redis(connection_pool=pool)
+
+    def _told(self, hears: bool) -> _State:
+        heard, name = self.heard or (self._listening() if hears else None), self._config.redis_master
+        try:
+            master = self._client.sentinel_master(name, return_responses=True)
+            host, port = self._client.sentinel_get_master_addr_by_name(name, return_responses=True)
+        except RedisError:
+            self._end(heard)  # it may be dead as well, and nothing would say so
+            raise
+        self.heard = heard
+        is_under_way = _IN_PROGRESS in master["flags"].split(",")
+        named = (host.decode() if isinstance(host, bytes) else str(host)), int(port)
+        return _State(master["config-epoch"], is_under_way, (master["ip"], master["port"]), named)
+
+    def _listening(self) -> Any:
+        connection = self._client.connection_pool.get_connection()
+        try:
+            connection.send_command("PSUBSCRIBE", "*")
+            connection.read_response()
+        except RedisError:
+            self._end(connection)
+            raise
+        return connection
+
+    def _end(self, connection: Any) -> None:
+        self.heard = None
+        if connection:
             connection.disconnect()
-            del self._heard[address]
-
-
-def _asked(sentinel: Any, name: str) -> dict[str, Any]:
-    state: dict[str, Any] = sentinel.sentinel_master(name, return_responses=True)
-    return state
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+            self._client.connection_pool.release(connection)

@@ -19,6 +19,17 @@ def figure(request):
     return note
 
 
+@pytest.fixture
+def report(figure):
+    """Record a row of docs/reliability.md: the test, the figure, the bound. Printed at once as well."""
+
+    def note(what, found, bound=""):
+        figure(what, f"{found} | {bound}")
+        print(f"\n| {what} | {found} | {bound} |", flush=True)
+
+    return note
+
+
 def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("figures")
     for what, value in config.stash[FIGURES]:

@@ -29,17 +29,6 @@ COUNT, CLIENTS, KEY = 4, 16, identity.KEY
 HTML = "<!doctype html><title>Sign in</title>"
 
 
-@pytest.fixture
-def report(figure):
-    """Record a row of docs/reliability.md: the test, the figure, the bound. Printed at once as well."""
-
-    def note(what, found, bound=""):
-        figure(what, f"{found} | {bound}")
-        print(f"\n| {what} | {found} | {bound} |", flush=True)
-
-    return note
-
-
 class Fleet:
     """One Consul behind a proxy, two Redis servers, and a site with four workers, with a connection to each."""
 

@@ -93,11 +93,15 @@ class SentinelGroup:
 
         The old one takes writes on for about ten seconds, and then becomes a replica: see `wait_settled`.
         """
+        return self.wait_failed_over(self.begin_failover())
+
+    def begin_failover(self):
+        """Have a Sentinel begin to choose another master; return the one that was it."""
         old = self.master()
         with self._running()[0].client() as client:
             ready = "a replica that can be promoted"
             wait_until(lambda: client.sentinel_failover(MASTER), message=ready, ignoring=(redis.ResponseError,))
-        return self.wait_failed_over(old)
+        return old
 
     def kill_master(self):
         """Kill the master, as a crash would, and return it. `start` makes it come back, empty and as a master."""

@@ -91,6 +91,22 @@ class Workers:
         """The open sockets of each worker, by pid."""
         return {pid: _sockets(pid) for pid in self.by_pid}
 
+    def threads(self):
+        """The threads of each worker, by pid."""
+        return {pid: psutil.Process(pid).num_threads() for pid in self.by_pid}
+
+    def wait_pages(self, fits=lambda shown: True, bound=30):
+        """Wait until each worker shows a page whose number fits; other answers are failures to count."""
+        deadline = time.monotonic() + bound
+        for pid, connection in self.by_pid.items():
+            while True:
+                status, body = connection.get()
+                page = NUMBER.match(body)
+                if status == 200 and page and fits(int(page[2])):
+                    break
+                assert time.monotonic() < deadline, f"worker {pid} still answers {status} {body!r}"
+                time.sleep(0.005)
+
     def memory(self):
         """The resident memory of each worker in bytes, by pid."""
         return {pid: psutil.Process(pid).memory_info().rss for pid in self.by_pid}
@@ -108,12 +124,14 @@ class Load:
     """`clients` threads that ask for the page, each on a connection of its own, until the block ends.
 
     `served` holds (message, number) of each page; `failed` every other answer; `cut` counts connections that ended
-    without an answer, as they do when a worker is killed.
+    without an answer, as they do when a worker is killed. `answers` holds the moment of each answer, and its number if
+    it was a page.
     """
 
     def __init__(self, site, clients=16, pause=0.0):
         self.site, self.pause = site, pause
         self.served, self.failed, self.cut = [], [], 0
+        self.answers = []
         self.slowest = 0.0
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._visit, daemon=True) for _ in range(clients)]
@@ -151,8 +169,9 @@ class Load:
             connection.close()
 
     def _note(self, status, body):
-        page = NUMBER.match(body)
-        if status == 200 and page:
+        page = NUMBER.match(body) if status == 200 else None
+        self.answers.append((time.monotonic(), int(page[2]) if page else None))
+        if page:
             self.served.append((page[1], int(page[2])))
         else:
             self.failed.append(f"{status} {body[:200]!r}")
