@@ -4,10 +4,7 @@ import time
 
 import pytest
 
-from tests.support.every_redis import TROUBLE, moves, put, register, rotate, trouble, turn
 from tests.support.failovers import count_costs, fail_over, table_row
-from tests.support.figures import milliseconds, percentile
-from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
 from tests.support.sentinel import SentinelGroup
 from tests.support.waiting import wait_until
