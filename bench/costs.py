@@ -101,8 +101,8 @@ def propagation(parts: Backends, counts: list[int], changes: int) -> dict:
     results = {}
     for count in counts:
         with Server("site", parts, count) as server:
-            wait_until(lambda: len(_workers(server)) == count, 120, "all workers")  # noqa: B023
             server.ready()
+            _wait_serving(server, count)
             _delay(parts, server, count, f"warm up {count}")
             time.sleep(2 + count / 16)
             idle = _cpu_while(server, lambda: time.sleep(10)) / 10
@@ -177,6 +177,17 @@ def _moment(line: str) -> float:
     if found is None:
         raise ValueError(f"no time at the start of {line!r}")
     return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").astimezone().timestamp() + int(found[2]) / 1000
+
+
+def _wait_serving(server: Server, workers: int) -> None:
+    """Until each worker has answered: one that begins after a change starts on the new value and says nothing of it."""
+    serving: set[int] = set()
+
+    def all_answered() -> bool:
+        serving.add(server.get("readyz").json()["pid"])
+        return len(serving) == workers
+
+    wait_until(all_answered, 120, "all workers to answer")
 
 
 def _workers(server: Server) -> list[psutil.Process]:
