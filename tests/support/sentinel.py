@@ -114,6 +114,10 @@ class SentinelGroup:
         wait_until(lambda: self._agreed() not in (None, old), message="another master")
         return self.master()
 
+    def switches(self):
+        """How often the first Sentinel has had another master so far, by its log."""
+        return self.sentinel_servers[0].log().count("+switch-master")
+
     def wait_settled(self):
         """Wait until all agree on a master, and every other server that runs is its replica; return the master."""
         wait_until(self._settled, message="every other server to be a replica", ignoring=(redis.ConnectionError,))
