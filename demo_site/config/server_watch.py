@@ -63,7 +63,7 @@ class _Follower:
             servers = self._seeker.servers()
         except FailoverUnderWay as error:
             self._client.hold(error.message)
-            self._note(error.message)
+            self._note(error.message, "nothing is counted meanwhile")
         except NotFound as error:
             self._note(error.message)
         else:
@@ -95,9 +95,9 @@ class _Follower:
                 change = "with its new password" if str(server) == str(old.server) else f"no longer {old.place}"
                 logger.info("The Redis in use is the one at %s now, %s", server, change)
 
-    def _note(self, reason: Message | None) -> None:
+    def _note(self, reason: Message | None, meanwhile: str = "") -> None:
         if self._live.in_force.client is self._client and reason != self._live.unfollowed:
             self._live.unfollowed = reason
             if reason:
                 stays = f"the one at {self._client.server} stays" if self._client.server else "none is in use"
-                logger.warning("It is not known which Redis the document means, %s: %s", stays, reason)
+                logger.warning("It is not known which Redis the document means, %s: %s", meanwhile or stays, reason)
