@@ -1,10 +1,13 @@
 """What the probe finds in every kind of Redis, by member and in our own words."""
 
+import contextlib
+import time
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from demo_site.consul_agent import catalog
 from demo_site.document.model import RedisConfig
 from demo_site.redis_cache import probe
 from demo_site.redis_cache.finder import Finder
@@ -214,3 +217,54 @@ def test_the_password_is_read_from_its_file(own_redis, tmp_path):
     for path in (elsewhere, file, Path("/proc/self/environ"), tmp_path / "secrets/../elsewhere"):
         given["redis_password_file"] = str(path)
         assert "is not below" in faults(given, finder)["redis_password_file"]
+
+
+# What Consul and Sentinel say.
+
+SERVICE = {"redis_service": "redis-main", "redis_db": 0}
+
+
+def instance(name, address, port=6379):
+    return {"Service": {"ID": name, "Address": address, "Port": port}, "Checks": [{"Status": "passing"}]}
+
+
+@pytest.fixture
+def catalog_says(monkeypatch):
+    """The finder whose Consul has these instances of each service."""
+
+    def says(*found):
+        instances = [catalog.CatalogInstance.model_validate(each) for each in found]
+        monkeypatch.setattr(catalog, "follow", lambda *_asked: (1, instances))
+        return Finder(open_client=contextlib.nullcontext, passwords=None)
+
+    return says
+
+
+def test_an_address_that_would_change_the_url_is_none(catalog_says):
+    """As an option of the URL it would have redis-py send a command again."""
+    odd = ("127.0.0.1:1/?retry_on_timeout=True&x=", "user:password@10.0.0.9", "a b", "", "unix:///tmp/x")
+    finder = catalog_says(
+        *(instance(str(number), address) for number, address in enumerate(odd)), instance("z", "10.0.0.1")
+    )
+    assert [str(server) for server in finder.seeker(config_of(SERVICE)).servers()] == ["10.0.0.1:6379"]
+
+
+def test_many_instances_have_a_deadline_together(catalog_says, monkeypatch):
+    tried = []
+    monkeypatch.setattr(probe, "_MOST_SECONDS", 0.3)
+    monkeypatch.setattr(probe, "error_of", lambda client: tried.append(client) or time.sleep(0.05) or OSError("silent"))
+    servers = (
+        catalog_says(*(instance(f"{number:03}", "10.0.0.1") for number in range(500)))
+        .seeker(config_of(SERVICE))
+        .servers()
+    )
+    usable, found = probe.first_usable(config_of(SERVICE), servers)
+    assert (usable, len(found)) == (None, 1)
+    assert 1 <= len(tried) < 100
+
+
+def test_what_is_no_sentinel_is_told(own_redis):
+    for port in (own_redis.port, free_port()):
+        given = {"redis_sentinels": [f"127.0.0.1:{port}"], "redis_master": "mymaster", "redis_db": 0}
+        finder = Finder(open_client=None, passwords=None)
+        assert "no Sentinel names the master mymaster" in faults(given, finder)["redis_sentinels"]

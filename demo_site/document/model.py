@@ -16,7 +16,8 @@ _TLS = 'CACHES["default"] OPTIONS CONNECTION_POOL_KWARGS'
 _LONGEST_PATH, _LONGEST_SOCKET_PATH = 1024, 107  # the second: sun_path in unix(7)
 
 
-def _network_host(value: str) -> str:
+def network_host(value: str) -> str:
+    """`value`, if it is a host name or an IP address. Raises `ValueError` with what it must be."""
     if not value:
         raise ValueError(_("must not be empty"))
     if ":" in value:
@@ -61,7 +62,7 @@ def _host_and_port(value: str) -> str:
     host, _colon, port = value.rpartition(":")
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
         raise ValueError(_("must be HOST:PORT"))
-    _network_host(host.removeprefix("[").removesuffix("]"))
+    network_host(host.removeprefix("[").removesuffix("]"))
     return value
 
 
@@ -79,7 +80,7 @@ _NEEDED = {
 _EXCLUDED = (("redis_password_file", "redis_password"), ("redis_tls", "redis_socket"))
 
 
-HostName = Annotated[str, AfterValidator(_network_host)]
+HostName = Annotated[str, AfterValidator(network_host)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 Name = Annotated[str, AfterValidator(_name)]
 FilePath = Annotated[str, AfterValidator(_absolute_path)]

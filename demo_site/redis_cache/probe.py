@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Iterable
 from contextlib import closing
 
@@ -19,6 +20,7 @@ from .finder import Finder
 from .lazy import LazyClient
 from .servers import NotFound, Seeker, Server, moves
 
+_MOST_SECONDS = 3.0  # for all that a catalog names, which may be many
 _LARGEST = 2**63 - 1  # https://redis.io/docs/latest/commands/incr/
 
 
@@ -49,7 +51,10 @@ def faults(config: RedisConfig, finder: Finder | None = None) -> list[Fault]:
 def first_usable(config: RedisConfig, servers: Iterable[Server]) -> tuple[Server | None, list[Fault]]:
     """The first that can count, or None and what is wrong with the first of all."""
     found: list[Fault] = []
+    deadline = time.monotonic() + _MOST_SECONDS
     for server in servers:
+        if found and time.monotonic() > deadline:
+            break
         client = LazyClient(config, server)
         try:
             error = error_of(client)

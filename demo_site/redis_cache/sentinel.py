@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from ..document.model import RedisConfig
+from ..document.model import RedisConfig, network_host
 from ..messages import _
 from . import COMMAND_TIMEOUT, tls_of
 from .pool import RetirablePool
@@ -139,13 +139,14 @@ class _Sentinel:
         try:
             master = self._client.sentinel_master(name, return_responses=True)
             host, port = self._client.sentinel_get_master_addr_by_name(name, return_responses=True)
-        except RedisError:
+            is_under_way = _IN_PROGRESS in master["flags"].split(",")
+            named = network_host(host.decode() if isinstance(host, bytes) else str(host)), int(port)
+            state = _State(master["config-epoch"], is_under_way, (master["ip"], master["port"]), named)
+        except Exception:  # of a peer that is no Sentinel, too
             self._end(heard)  # it may be dead as well, and nothing would say so
             raise
         self.heard = heard
-        is_under_way = _IN_PROGRESS in master["flags"].split(",")
-        named = (host.decode() if isinstance(host, bytes) else str(host)), int(port)
-        return _State(master["config-epoch"], is_under_way, (master["ip"], master["port"]), named)
+        return state
 
     def _listening(self) -> Any:
         connection = self._client.connection_pool.get_connection()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from ..document.model import RedisConfig
+from ..document.model import RedisConfig, network_host
 from ..messages import Message, MessageError
 
 FILE_SECONDS = 0.5  # how often the file of the password is looked at
@@ -20,6 +20,11 @@ class Server:
     port: int = 0
     socket: str = ""
     password: SecretStr | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`: a catalog or a Sentinel may say anything, and a URL is made of it."""
+        if not self.socket:
+            network_host(self.host)
 
     def __str__(self) -> str:
         return self.socket or f"{self.host}:{self.port}"

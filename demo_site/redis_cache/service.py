@@ -1,5 +1,6 @@
 """What Consul's catalog says of the service of a document: which of its instances pass."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -33,12 +34,12 @@ class ServiceSeeker(Seeker):
         if self._found is None:
             self._ask()
         password, tag = self._password(), self.config.redis_tag
-        passing = [
-            Server(instance.address, instance.service.port, password=password)
-            for instance in sorted(self._found or [], key=lambda instance: instance.service.id)
-            if instance.health == PASSING and (tag is None or tag in (instance.service.tags or []))
-            if instance.address and instance.service.port
-        ]
+        passing: list[Server] = []
+        for instance in sorted(self._found or [], key=lambda instance: instance.service.id):
+            is_tagged = tag is None or tag in (instance.service.tags or [])
+            if instance.health == PASSING and is_tagged and instance.service.port:
+                with contextlib.suppress(ValueError):  # its address is none
+                    passing.append(Server(instance.address, instance.service.port, password=password))
         if not passing:
             text = _("Consul shows this token no passing instance of %(service)s", service=where(self.config))
             raise NotFound("redis_tag" if tag else "redis_service", text)
