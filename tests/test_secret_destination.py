@@ -276,6 +276,19 @@ def test_a_rollback_sends_no_password_in_a_file_elsewhere(filed, consul, strange
     assert stranger.connections == 0
 
 
+def test_a_rollback_from_a_file_to_a_typed_password_asks_for_it(filed, consul, redis):
+    editor, in_a_file = Editor(filed, "keeper"), stored(consul, filed)
+    consul.put(filed.key, document(redis))
+    assert "Saved as" in editor.post(editor.form() | {"show_message": "later", "comment": "a password was typed"})
+    consul.put(filed.key, in_a_file)
+    url = rollback_url(filed, consul)
+    page = editor.session.get(url, timeout=30).text
+    assert 'name="redis_config__redis_password"' in page
+    form = FormFields(page).found | {"comment": "back", "redis_config__redis_password": redis.password}
+    assert "Rolled back" in editor.session.post(url, form, timeout=30, headers={"Referer": url}).text
+    assert stored(consul, filed) == document(redis)
+
+
 def test_every_probe_is_logged_with_who_where_and_outcome(admin, redis, editor):
     place = f"127.0.0.1:{redis.port}, database 0"
     editor.preview(show_message="looked at")
