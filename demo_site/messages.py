@@ -18,7 +18,7 @@ LONGEST_TEXT = 500  # characters of one parameter: another program may say anyth
 MASK = "••••••••"  # in place of a secret
 _PACKAGE = Path(__file__).parent
 # Texts of our own by the names of their parameters: places in the document, moments, bounds, types of exceptions.
-_OWN = frozenset(("path", "time", "state", "type", "expected", "pattern"))
+_OWN = frozenset(("path", "time", "state", "type", "expected", "pattern", "other", "others"))
 _NAME = re.compile(r"%\(([a-z_0-9]+)\)s")
 
 

@@ -10,7 +10,9 @@ from pydantic import SecretStr
 from demo_site.consul_agent import catalog
 from demo_site.document.model import RedisConfig
 from demo_site.redis_cache import probe
+from demo_site.redis_cache.client import open_client
 from demo_site.redis_cache.finder import Finder
+from demo_site.redis_cache.servers import Server
 from tests.support.certificates import make_certificates
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
@@ -191,6 +193,18 @@ def test_files_of_tls_that_cannot_be_used_are_named(tls_redis, mutual_redis, tmp
     ):
         for path in (missing, str(nothing), str(tmp_path), "/dev/zero"):
             found(server, member, "", **{member: path})
+
+
+def test_comment_in_a_certificate_may_be_of_any_letters(tls_redis, certificates, tmp_path):
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(f"# Zertifizierungsstelle Köln\n{certificates.authority.read_text()}")
+    assert faults(tls_redis.document(redis_ca_file=str(bundle))) == {}
+
+
+def test_zone_of_an_address_stays_in_the_url():
+    config = config_of({"redis_host": "fe80::1%41", "redis_port": 6379, "redis_db": 0})
+    pool = open_client(config, Server("fe80::1%41", 6379)).connection_pool
+    assert pool.connection_kwargs["host"] == "fe80::1%41"
 
 
 def test_a_socket_is_used():

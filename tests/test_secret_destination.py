@@ -289,6 +289,25 @@ def test_a_rollback_from_a_file_to_a_typed_password_asks_for_it(filed, consul, r
     assert stored(consul, filed) == document(redis)
 
 
+def test_a_rollback_to_an_entry_of_an_older_release_leaves_the_service(admin, consul, redis, editor):
+    """It knows nothing of what was declared since."""
+    assert "Saved as" in editor.post(editor.form() | {"show_message": "later", "comment": "an entry"})
+    [name] = history(consul, admin)
+    entry = json.loads(consul.get(name))
+    known = ("redis_host", "redis_port", "redis_db", "redis_password")
+    for path in list(entry["replaced"]):
+        if path.startswith("redis_config.") and path.partition(".")[2] not in known:
+            del entry["replaced"][path]
+    consul.put(name, entry)
+    config = {"redis_service": "redis-main", "redis_db": 0, "redis_password": redis.password}
+    consul.put(admin.key, document(redis, redis_config=config))
+    url = rollback_url(admin, consul)
+    form = FormFields(editor.session.get(url, timeout=30).text).found | {"comment": "back"}
+    form["redis_config__redis_password"] = redis.password
+    assert "Rolled back" in editor.session.post(url, form, timeout=30, headers={"Referer": url}).text
+    assert stored(consul, admin) == document(redis)
+
+
 def test_every_probe_is_logged_with_who_where_and_outcome(admin, redis, editor):
     place = f"127.0.0.1:{redis.port}, database 0"
     editor.preview(show_message="looked at")

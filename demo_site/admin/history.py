@@ -171,6 +171,10 @@ class _RollbackPage(ChangePage):
             reason = _("The version before was not readable, so there is nothing to go back to.")
             return Target(faults=(Fault("", reason),))
         there = {path: shown.value for path, shown in back.replaced.items() if path in FIELDS and not shown.withheld}
+        # In its groups it had nothing else, whatever has been declared there since: a host excludes a service.
+        its_groups = {path.partition(".")[0] for path in there if "." in path}
+        since = [path for path in FIELDS if path not in back.replaced and path.partition(".")[0] in its_groups]
+        there |= dict.fromkeys(since)
         held = self._secrets_held(stored, base, back.replaced, there)
         asked = tuple(path for path in changes.SECRETS if path not in held)
         secrets = {path: changes.plain({**held, **typed}.get(path)) for path in changes.SECRETS}

@@ -54,6 +54,7 @@ class Live:
         self._proof: Proof | None = None  # what nobody follows does not grow old
         self.unfollowed: Message | None = None  # why it is not known which Redis the document means, if it is not
         self.listeners: list[Callable[[], None]] = []
+        self.on_replaced: Callable[[], None] = lambda: None  # called after another configuration came in force
 
     @property
     def in_force(self) -> InForce:
@@ -112,6 +113,15 @@ class Live:
             self.unfollowed = self.unfollowed if is_same else None
         if not is_same:
             old.client.retire()
+        self.on_replaced()
+
+    def note(self, client: LazyClient, reason: Message | None) -> bool:
+        """Set `unfollowed`, if this client is in force; whether that is news."""
+        with self._swapping:
+            is_news = self.in_force.client is client and reason != self.unfollowed
+            if is_news:
+                self.unfollowed = reason
+        return is_news
 
     def move(self, old: LazyClient, server: Server) -> LazyClient | None:
         """Have the document's Redis be another server, which has been tried; return its client.

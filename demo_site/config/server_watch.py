@@ -1,9 +1,11 @@
 """Follows the server of the document in force where Consul, Sentinel or a file says which one, or its password."""
 
+import contextlib
 import logging
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 from ..document.model import RedisConfig
 from ..messages import Message, trace
@@ -66,9 +68,21 @@ class _Follower:
             self._note(error.message, "nothing is counted meanwhile")
         except NotFound as error:
             self._note(error.message)
+            self._renew_password()
         else:
             self._choose(servers)
         self._seeker.wait()
+
+    def _renew_password(self) -> None:
+        """Of the server in use, while nobody says which one is meant: its file says more than they do."""
+        from ..redis_cache.probe import first_usable
+
+        if not (self._client.server and self._client.config.redis_password_file):
+            return
+        with contextlib.suppress(NotFound):
+            renewed = replace(self._client.server, password=self._seeker.password())
+            if renewed != self._client.server and first_usable(self._client.config, [renewed])[0]:
+                self._move(renewed)
 
     def _choose(self, servers: list[Server]) -> None:
         """Take the first that can count. One that cannot is tried again each time."""
@@ -96,8 +110,6 @@ class _Follower:
                 logger.info("The Redis in use is the one at %s now, %s", server, change)
 
     def _note(self, reason: Message | None, meanwhile: str = "") -> None:
-        if self._live.in_force.client is self._client and reason != self._live.unfollowed:
-            self._live.unfollowed = reason
-            if reason:
-                stays = f"the one at {self._client.server} stays" if self._client.server else "none is in use"
-                logger.warning("It is not known which Redis the document means, %s: %s", meanwhile or stays, reason)
+        if self._live.note(self._client, reason) and reason:
+            stays = f"the one at {self._client.server} stays" if self._client.server else "none is in use"
+            logger.warning("The Redis that the document means cannot be used, %s: %s", meanwhile or stays, reason)

@@ -79,16 +79,17 @@ def _redis(live: Live) -> Line:
     from ..redis_cache.probe import told  # redis-py takes 0.15 s to import
 
     error, place = redis_error(in_force), redis_cache.place(in_force.document, in_force.client.server)
-    if error is None and live.unfollowed is None:
+    masks, unfollowed = Masker(live.start.environment, in_force.document), live.unfollowed
+    if error is None and unfollowed is None:
         return Line("Redis", "good", _("counts at %(place)s", place=place))
     if error is None:
-        text = _(
-            "counts at %(place)s; it is not known whether the document means this one: %(reason)s",
-            place=place,
-            reason=live.unfollowed,
+        known = {"place": place, "reason": masks.clean(unfollowed)}
+        return Line(
+            "Redis",
+            "note",
+            _("counts at %(place)s; the one that the document means cannot be used: %(reason)s", **known),
         )
-        return Line("Redis", "note", text)
-    text = Masker(live.start.environment, in_force.document).clean(told(error, place))
+    text = masks.clean(told(error, place))
     return Line("Redis", "bad", text, _("Pages answer 503 until it is mended, or the configuration names another one."))
 
 

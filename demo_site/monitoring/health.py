@@ -15,7 +15,7 @@ from ..config.live import InForce, Live
 from ..config.revision import timestamp
 from ..instance import transitions
 
-_DEADLINE = 0.9  # seconds; more than the probe may take, unless the name of the Redis cannot be resolved
+_DEADLINE = 0.9  # seconds; more than an exchange with Redis may take
 _TEXT = b"text/plain; charset=utf-8"
 
 

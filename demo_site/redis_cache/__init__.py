@@ -52,7 +52,8 @@ def url_of(config: RedisConfig, host: str, port: int, socket: str = "") -> str:
     if socket:
         return f"unix://{quote(socket)}?db={config.redis_db}"
     scheme = "rediss" if config.redis_tls else "redis"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/{config.redis_db}"
+    name = host.replace("%", "%25")  # of an IPv6 zone
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/{config.redis_db}"
 
 
 def place(document: Document, server: object = None) -> Message:

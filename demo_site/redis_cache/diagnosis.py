@@ -74,7 +74,6 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
         Diagnosis("redis_password", _("has no password"), _("Remove redis_password, or give Redis one.")),
     ),
     (_kind(exceptions.AuthenticationError), Diagnosis("redis_password", _("refuses the password"))),
-    (_kind(exceptions.AuthorizationError), Diagnosis("redis_username", _("refuses the user"))),
     (
         _kind(exceptions.NoPermissionError),
         Diagnosis(
@@ -105,7 +104,7 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
     ),
     (_says("NOREPLICAS"), Diagnosis("", _("has too few replicas to take writes"), _("Start its replicas."))),
     (_kind(exceptions.BusyLoadingError), Diagnosis("", _("is loading its data"))),
-    (_kind(exceptions.MaxConnectionsError), Diagnosis("", _("has too many connections"))),
+    (_says("max number of clients"), Diagnosis("", _("has too many connections"))),
     (
         _kind(exceptions.MovedError, exceptions.AskError, exceptions.ClusterDownError),
         Diagnosis("redis_host", _("is a node of a cluster"), _CLUSTER),

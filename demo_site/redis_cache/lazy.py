@@ -44,15 +44,18 @@ class LazyClient:
         from .client import open_client  # redis-py takes 0.15 s to import
         from .pool import NoServer
 
+        if self._held:
+            raise NoServer(self._held)
+        try:
+            server = self.server or self._find()  # which takes time: others may hold or retire it meanwhile
+        except NotFound as error:
+            raise NoServer(error.message) from None
         with self._lock:
             if self._held:
                 raise NoServer(self._held)
             if self._client is None:
-                try:
-                    self.server = self.server or self._find()
-                except NotFound as error:
-                    raise NoServer(error.message) from None
-                self._client = open_client(self.config, self.server)
+                self.server = server
+                self._client = open_client(self.config, server)
                 self._retire_pool()
             self._usable = self._client
             return self._client

@@ -196,13 +196,13 @@ def _context(tls: Tls) -> ssl.SSLContext:
         with _blaming("redis_cert_file", tls.cert_file):
             ssl.create_default_context(cadata=certificate)
         with _blaming("redis_key_file", tls.key_file):
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+            context.load_cert_chain(tls.cert_file, tls.key_file, "")  # else OpenSSL asks a terminal
     return context
 
 
 def _pem(member: str, name: str) -> str | None:
     with _blaming(member, name):
-        return read_file(Path(name), _MOST_PEM_BYTES).decode("ascii", "replace") if name else None
+        return read_file(Path(name), _MOST_PEM_BYTES).decode("ascii", "ignore") if name else None
 
 
 @contextlib.contextmanager

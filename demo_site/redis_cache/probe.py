@@ -84,7 +84,7 @@ def _servers(config: RedisConfig, finder: Finder | None) -> list[Server]:
 
 def fault_of(error: Exception, config: RedisConfig, server: Server) -> Fault:
     member = diagnose(error).member
-    if member == "redis_host":
+    if member in PLACES:
         member = next(name for name in PLACES if getattr(config, name) is not None)
     return Fault(member, told(error, server))
 

@@ -25,6 +25,8 @@ class Server:
         """Raises `ValueError`: a catalog or a Sentinel may say anything, and a URL is made of it."""
         if not self.socket:
             network_host(self.host)
+            if not 1 <= self.port <= 65535:
+                raise ValueError("no port")
 
     def __str__(self) -> str:
         return self.socket or f"{self.host}:{self.port}"
@@ -47,12 +49,12 @@ class Seeker:
 
     def __init__(self, config: RedisConfig, password: Callable[[], SecretStr | None] | None = None) -> None:
         self.config = config
-        self._password = password or (lambda: config.redis_password)
+        self.password = password or (lambda: config.redis_password)
 
     def servers(self) -> list[Server]:
         """Those that it may be, the first one that works is meant. Raises `NotFound`, after a few seconds at most."""
         config = self.config
-        return [Server(config.redis_host or "", config.redis_port or 0, config.redis_socket or "", self._password())]
+        return [Server(config.redis_host or "", config.redis_port or 0, config.redis_socket or "", self.password())]
 
     def wait(self) -> None:
         """Return when `servers` may have something new to say."""

@@ -33,7 +33,7 @@ class ServiceSeeker(Seeker):
     def servers(self) -> list[Server]:
         if self._found is None:
             self._ask()
-        password, tag = self._password(), self.config.redis_tag
+        password, tag = self.password(), self.config.redis_tag
         passing: list[Server] = []
         for instance in sorted(self._found or [], key=lambda instance: instance.service.id):
             is_tagged = tag is None or tag in (instance.service.tags or [])

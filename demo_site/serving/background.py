@@ -17,7 +17,7 @@ def start() -> None:
     live: Live = settings.CONFIGURATION
     live.serve()
     server_watch = ServerWatch(live)
-    live.listeners.append(server_watch.ensure)
+    live.on_replaced = server_watch.ensure
     server_watch.ensure()
     if live.in_force.revision.kind == "file":
         metrics.publish(live)

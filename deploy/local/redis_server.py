@@ -198,7 +198,7 @@ def _configuration(address: RedisAddress, data: Path) -> bytes:
         f"dir {_quoted(str(data))}",
         "appendonly yes",
     ]
-    if address.user:
+    if address.user not in ("", "default"):
         secret = f"#{hashlib.sha256(address.password.encode()).hexdigest()}" if address.password else "nopass"
         lines += [f"user {_quoted(address.user)} on {secret} allkeys allcommands", "user default off"]
     elif address.password:
