@@ -94,7 +94,7 @@ def test_redis_is_out_of_reach_since_a_check_first_saw_it_not_since_somebody_loo
     assert before <= cards.since("redis") <= failed
     assert len({cards.since("redis") for _ in range(10)}) == 1
     assert "seen so since" in cards.text("redis")
-    assert "Start Redis, or name another one in the configuration." in cards.text("redis")
+    assert "Pages answer 503 until it is mended" in cards.text("redis")
 
 
 def test_consul_is_out_of_reach_since_the_watch_lost_it(cards, module_site):
