@@ -95,10 +95,12 @@ def consul(session_consul):
 
 @pytest.fixture
 def redis(session_redis):
-    """The shared Redis, with password and empty."""
-    with session_redis.client() as client:
-        client.flushall()
-    return session_redis
+    """The shared Redis, with password and empty, and empty again: what the next site finds there must count."""
+    for turn in ("before", "after"):
+        with session_redis.client() as client:
+            client.flushall()
+        if turn == "before":
+            yield session_redis
 
 
 @pytest.fixture
