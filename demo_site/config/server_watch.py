@@ -77,7 +77,7 @@ class _Follower:
         """Of the server in use, while nobody says which one is meant: its file says more than they do."""
         from ..redis_cache.probe import first_usable
 
-        if not (self._client.server and self._client.config.redis_password_file):
+        if self._client.server is None:
             return
         with contextlib.suppress(NotFound):
             renewed = replace(self._client.server, password=self._seeker.password())
