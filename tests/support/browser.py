@@ -67,8 +67,12 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def console(self):
-        """What the page wrote to the console since the last call, errors of loading included."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        """What the page wrote to the console since the last call, errors of loading included.
+
+        But for the icon that Chromium asks for by itself, now and then.
+        """
+        said = [entry["message"] for entry in self.driver.get_log("browser")]
+        return [message for message in said if "/favicon.ico - " not in message]
 
     def log_in(self, site, username, password):
         """Log in at the admin, as a person does."""
