@@ -68,7 +68,8 @@ class Processes(threading.Thread):
     def _look(self, pid, parent_arguments):
         with contextlib.suppress(OSError):  # it has ended
             arguments, environment = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
-            if arguments == parent_arguments and b"\0shell\0" in arguments:
+            is_command = b"\0manage.py\0" in arguments and b"\0runserver\0" not in arguments
+            if is_command and arguments == parent_arguments:
                 return  # forked, and not yet the program that it will be
             is_helper = b"-c\0" in arguments and b"hashlib" in arguments
             place = GIVEN if parent_arguments is None else HELPER if is_helper else WORKER
