@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from demo_site import metrics
 from demo_site.identity import COUNTER_KEY
 from demo_site.redis_cache.pool import CannotConnect
-from demo_site.redis_cache.probe import told
+from demo_site.redis_cache.probe import explained, told
 
 from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
@@ -73,7 +73,8 @@ def _increment(hits: int) -> Committed[Counted]:
         number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)
     except RedisError as error:
         if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
-            logger.warning(_NOT_COUNTED, told(error, in_force.client.place))
+            reason = told(explained(in_force.client, error), in_force.client.place)
+            logger.warning(_NOT_COUNTED, reason)
         if isinstance(error, ReadOnlyError):  # it was a primary: its name may be another server's now
             in_force.client.drop()
         raise

@@ -59,16 +59,14 @@ def _says(*texts: str, kind: type[BaseException] = exceptions.RedisError) -> Cal
 LOST = Diagnosis("redis_host", _("lost the connection"))
 _KEY = {"key": identity.COUNTER_KEY}
 _AUTHORITY = _("Name the authority that signed it in redis_ca_file.")
-_CLUSTER = _("Name a Redis outside of a cluster.")
+_FULL = Diagnosis("", _("has no number left for `%(key)s`", **_KEY), _("Set `%(key)s` to a smaller number.", **_KEY))
+_CLUSTER = Diagnosis("redis_host", _("is a node of a cluster"), _("Name a Redis outside of a cluster."))
 # The first that fits.
 _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
     (_kind(NotRedis, exceptions.InvalidResponse), Diagnosis("redis_host", _("is not Redis"))),
     (_kind(NoServer), Diagnosis("", _("is not known now"))),
     (_kind(OnlyTls), Diagnosis("redis_tls", _("speaks only TLS"), _("Set redis_tls to true."))),
-    (
-        _kind(CounterFull),
-        Diagnosis("", _("has no number left for `%(key)s`", **_KEY), _("Set `%(key)s` to a smaller number.", **_KEY)),
-    ),
+    (_kind(CounterFull), _FULL),
     (
         _says("without any password configured"),
         Diagnosis("redis_password", _("has no password"), _("Remove redis_password, or give Redis one.")),
@@ -94,10 +92,7 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
         _says("WRONGTYPE", "value is not an integer"),
         Diagnosis("", _("has something other than a number at `%(key)s`", **_KEY), _("Delete or rename that key.")),
     ),
-    (
-        _says("would overflow"),
-        Diagnosis("", _("has no number left for `%(key)s`", **_KEY), _("Set `%(key)s` to a smaller number.", **_KEY)),
-    ),
+    (_says("would overflow"), _FULL),
     (
         _says("MISCONF"),
         Diagnosis("", _("cannot save its data to the disk and takes no writes"), _("See its log.")),
@@ -105,11 +100,8 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
     (_says("NOREPLICAS"), Diagnosis("", _("has too few replicas to take writes"), _("Start its replicas."))),
     (_kind(exceptions.BusyLoadingError), Diagnosis("", _("is loading its data"))),
     (_says("max number of clients"), Diagnosis("", _("has too many connections"))),
-    (
-        _kind(exceptions.MovedError, exceptions.AskError, exceptions.ClusterDownError),
-        Diagnosis("redis_host", _("is a node of a cluster"), _CLUSTER),
-    ),
-    (_says("not allowed in cluster mode"), Diagnosis("redis_host", _("is a node of a cluster"), _CLUSTER)),
+    (_kind(exceptions.MovedError, exceptions.AskError, exceptions.ClusterDownError), _CLUSTER),
+    (_says("not allowed in cluster mode"), _CLUSTER),
     (_says("DB index"), Diagnosis("redis_db", _("has no such database"))),
     (_kind(exceptions.ResponseError), Diagnosis("", _("answers with an error"))),
     (
@@ -121,14 +113,7 @@ _KNOWN: tuple[tuple[Callable[[BaseException], bool], Diagnosis], ...] = (
         Diagnosis("redis_ca_file", _("has a certificate that is not trusted"), _AUTHORITY),
     ),
     (
-        _says(
-            "certificate required",
-            "CERTIFICATE_REQUIRED",
-            "handshake failure",
-            "alert",
-            "EOF occurred",
-            kind=ssl.SSLError,
-        ),
+        _says("alert", "ALERT", "EOF occurred", kind=ssl.SSLError),  # it may close before its reason has arrived
         Diagnosis("redis_cert_file", _("refuses the certificate of the site, or the lack of one")),
     ),
     (_kind(HandshakeTimeout), Diagnosis("redis_tls", _("does not answer in TLS"), _("It may not speak TLS."))),

@@ -106,7 +106,7 @@ class ConnectRetrying(AbstractConnection):
         return max(min(CONNECT_TIMEOUT, self._deadline - time.monotonic()), 0.001)
 
     def fileno(self) -> int:
-        """For `select`."""
+        """For `poll`."""
         sock: Any = self._sock
         return int(sock.fileno())
 
@@ -230,7 +230,7 @@ class RetirablePool(ConnectionPool):
     """A pool that, once retired, closes each connection after its command."""
 
     def __init__(self, tls: Tls | None = None, connection_class: Any = None, **kwargs: Any) -> None:
-        """`connection_class` is the one that a URL's scheme stands for."""
+        """A URL's scheme stands for one of redis-py's own connections; these take its place."""
         if tls:
             kwargs |= {"connection_class": TlsConnection, "tls": tls}
         else:

@@ -32,7 +32,7 @@ def error_of(client: LazyClient) -> Exception | None:
     try:
         number = client.get().incrby(identity.COUNTER_KEY, 0)
     except (RedisError, OSError, ValueError) as error:  # ValueError: an address that the system rejects
-        return _only_tls(client, error) or error
+        return explained(client, error)
     if not isinstance(number, int):
         return NotRedis("it does not answer INCRBY with a number")
     return CounterFull(f"{identity.COUNTER_KEY} is {number}") if number >= _LARGEST else None
@@ -97,15 +97,15 @@ def told(error: Exception, server: object) -> Message:
     return _("%(fault)s. %(remedy)s", fault=text, remedy=diagnosis.remedy) if diagnosis.remedy else text
 
 
-def _only_tls(client: LazyClient, error: Exception) -> OnlyTls | None:
-    """Whether that is why a connection without TLS was lost: the server says no word of it."""
+def explained(client: LazyClient, error: Exception) -> Exception:
+    """`OnlyTls`, if that is why a connection without TLS was lost: the server says no word of it. Else the error."""
     server, config = client.server, client.config
     if server is None or server.socket or config.redis_tls or diagnose(error) != LOST:
-        return None
+        return error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent that is worth protecting
     with contextlib.suppress(OSError), socket.create_connection((server.host, server.port), CONNECT_TIMEOUT) as plain:
         plain.settimeout(COMMAND_TIMEOUT)
         context.wrap_socket(plain).close()
         return OnlyTls(str(error))
-    return None
+    return error
