@@ -138,7 +138,7 @@ class Live:
 
     def _of(self, revision: Revision) -> InForce:
         config = revision.document.redis_config
-        return InForce(revision, LazyClient(config, find=lambda: self._found(config)))
+        return InForce(revision, LazyClient(config, lambda: self._found(config)))
 
     def _found(self, config: RedisConfig) -> Server:
         from ..redis_cache.probe import find  # redis-py takes 0.15 s to import

@@ -75,9 +75,9 @@ def _consul(live: Live, client: Client) -> tuple[Line, int | None]:
 
 
 def _redis(live: Live) -> Line:
-    in_force = live.in_force
     from ..redis_cache.probe import told  # redis-py takes 0.15 s to import
 
+    in_force = live.in_force
     error, place = redis_error(in_force), redis_cache.place(in_force.document, in_force.client.server)
     masks, unfollowed = Masker(live.start.environment, in_force.document), live.unfollowed
     if error is None and unfollowed is None:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from ..document.model import Document, RedisConfig
 from ..messages import Message, _
+from .servers import Server
 
 # Seconds. A server may keep each step below its own limit and still send its answer byte by byte: the last one is for
 # the whole exchange, connecting included, so that a request that fails is answered within a second.
@@ -24,22 +25,27 @@ class Tls:
     key_file: str = ""
 
 
-def cache_entry(config: RedisConfig, url: str = "", password: Any = None, **options: Any) -> dict[str, Any]:
-    """Django's `CACHES` entry for the server in `config`, with further `options` for django-redis.
+def cache_entry(config: RedisConfig, server: Server | None = None, **options: Any) -> dict[str, Any]:
+    """Django's `CACHES` entry for this server of `config`, with further `options` for django-redis.
 
-    `url` and `password` are those of its server; without them the entry is for `settings`, whose cache follows the
-    configuration in force. The password stays a `SecretStr`, so that no `repr` of the settings contains it.
+    Without a server it is that of `settings`, whose cache follows the configuration in force: a service or a master
+    stands for the server that it will be. The password stays a `SecretStr`, so that no `repr` contains it.
     """
+    if server:
+        url = _url(config, server.host, server.port, server.socket)
+    else:
+        host = config.redis_host or config.redis_service or config.redis_master or ""
+        url = _url(config, host, config.redis_port or 6379, config.redis_socket or "")
     return {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": url or url_of(config, *_named(config)),
+        "LOCATION": url,
         "OPTIONS": {
             "CLIENT_CLASS": "demo_site.redis_cache.client.FollowingClient",
             "CONNECTION_FACTORY": "demo_site.redis_cache.client.ConnectionFactory",
             "CONNECTION_POOL_CLASS": "demo_site.redis_cache.pool.RetirablePool",
             "CONNECTION_POOL_KWARGS": {"tls": tls_of(config)},
             "USERNAME": config.redis_username,
-            "PASSWORD": password or config.redis_password,
+            "PASSWORD": server.password if server else config.redis_password,
             "SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT,
             "SOCKET_TIMEOUT": COMMAND_TIMEOUT,
             **options,
@@ -47,8 +53,8 @@ def cache_entry(config: RedisConfig, url: str = "", password: Any = None, **opti
     }
 
 
-def url_of(config: RedisConfig, host: str, port: int, socket: str = "") -> str:
-    """The URL of a server that a `RedisConfig` leads to, without user and password."""
+def _url(config: RedisConfig, host: str, port: int, socket: str) -> str:
+    """Without user and password."""
     if socket:
         return f"unix://{quote(socket)}?db={config.redis_db}"
     scheme = "rediss" if config.redis_tls else "redis"
@@ -73,17 +79,6 @@ def where(config: RedisConfig) -> Message:
     if config.redis_sentinels:
         return _("%(name)s at Sentinel", name=config.redis_master)
     return Message.of(config.redis_socket or f"{config.redis_host}:{config.redis_port}")
-
-
-def _named(config: RedisConfig) -> tuple[str, int, str]:
-    """A place as the document has it: for a service its name in Consul's DNS, for Sentinel the first of them."""
-    if config.redis_service:
-        tag = f"{config.redis_tag}." if config.redis_tag else ""
-        return f"{tag}{config.redis_service}.service.consul", 6379, ""
-    if config.redis_sentinels:
-        host, _colon, port = config.redis_sentinels[0].rpartition(":")
-        return host.strip("[]"), int(port), ""
-    return config.redis_host or "", config.redis_port or 0, config.redis_socket or ""
 
 
 def tls_of(config: RedisConfig) -> Tls | None:

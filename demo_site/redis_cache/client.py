@@ -7,7 +7,7 @@ from django_redis.pool import ConnectionFactory as DjangoRedisConnectionFactory
 from redis import Redis
 
 from ..document.model import RedisConfig
-from . import cache_entry, url_of
+from . import cache_entry
 from .servers import Server
 
 
@@ -44,7 +44,6 @@ class FollowingClient(DefaultClient[Any, Any, Any]):
 
 def open_client(config: RedisConfig, server: Server) -> Redis:
     """A client of this server with a pool of its own, created as django-redis does from the `CACHES` entry."""
-    url = url_of(config, server.host, server.port, server.socket)
-    entry = cache_entry(config, url, server.password)
+    entry = cache_entry(config, server)
     client: Redis = ConnectionFactory(entry["OPTIONS"]).connect(entry["LOCATION"])
     return client

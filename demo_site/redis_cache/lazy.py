@@ -10,26 +10,24 @@ from . import where
 from .servers import NotFound, Server
 
 
-def _unknown() -> Server:
-    raise LookupError("neither a server nor a way to find it")
-
-
 class LazyClient:
     """The client of one server, created at its first use: after the fork, and never for most commands.
 
-    Without a `server`, `find` says then which it is; it may raise `NotFound`.
+    `server` may be what says then which one it is; it may raise `NotFound`.
     """
 
-    def __init__(
-        self, config: RedisConfig, server: Server | None = None, find: Callable[[], Server] = _unknown
-    ) -> None:
-        self.config, self.server = config, server
-        self._find = find
+    def __init__(self, config: RedisConfig, server: Server | Callable[[], Server]) -> None:
+        self.config, self._server = config, server
         self._client: Any = None
         self._usable: Any = None  # the client, unless it is held
         self._held: Message | None = None
         self._lock = threading.Lock()
         self._retired = False
+
+    @property
+    def server(self) -> Server | None:
+        """The server, if it is known yet."""
+        return None if callable(self._server) else self._server
 
     @property
     def place(self) -> object:
@@ -46,15 +44,15 @@ class LazyClient:
 
         if self._held:
             raise NoServer(self._held)
-        try:
-            server = self.server or self._find()  # which takes time: others may hold or retire it meanwhile
+        try:  # without the lock: to find it may take seconds
+            server = self._server() if callable(self._server) else self._server
         except NotFound as error:
             raise NoServer(error.message) from None
         with self._lock:
             if self._held:
                 raise NoServer(self._held)
             if self._client is None:
-                self.server = server
+                self._server = server
                 self._client = open_client(self.config, server)
                 self._retire_pool()
             self._usable = self._client
