@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 # Bytes of a request's body: the longest document that fits into Consul with its entry of the history has 196 kB, three
-# times as many when each is escaped. Django's parser makes up to 73 times as many of them in memory, for anybody.
+# times as many when each is escaped. Django's parser takes up to 73 bytes of memory for each, whoever sent it.
 LONGEST_BODY = 640 * 1024
 
 _STRING = re.compile(rb'"[^"]*"')

@@ -10,13 +10,13 @@ from django.utils.html import format_html_join
 from django.utils.translation import get_language, gettext
 
 from ..config.live import Live
+from ..config.source import QUICK
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.instances import Fleet, Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
 from ..fleet.worker import Worker
 from ..messages import _
-from ..monitoring import checks
 
 _SETTLED_SECONDS = 2 * LEAST_GAP_SECONDS  # after a change every worker has published it
 _MOST_INSTANCES = 500  # on the page
@@ -47,7 +47,7 @@ def shown(live: Live, index: int | None) -> dict[str, Any]:
 def _read(live: Live, index: int | None) -> Fleet:
     # For a moment the others may have taken a change over and not published that yet.
     is_new = (datetime.now(UTC) - live.in_force.revision.loaded_at).total_seconds() < _SETTLED_SECONDS
-    with live.start.open_client(checks.QUICK) as client:
+    with live.start.open_client(QUICK) as client:
         service = live.start.environment["SERVICE_NAME"]
         return overview(client, live.start.key, service, None if is_new else index)
 

@@ -24,7 +24,7 @@ from . import snapshot
 from .revision import Revision, parsed
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
-QUICK = Timeouts(connect=0.5, read=1.0)  # for what waits for Consul while it asks for Redis
+QUICK = Timeouts(connect=0.5, read=1.0)  # for what must not hang while Consul does
 _MOST_FILE_BYTES = 4 * MAX_BYTES  # what is a little too long is told as an invalid document
 _MOST_FAULTS = 20
 _DENIED = _(

@@ -23,13 +23,21 @@ Kind = TypeVar("Kind")
 
 def _get(client: Client, path: str, kind: type[Kind], most_bytes: int | None = None) -> Kind:
     """The answer's JSON, which must be of this kind."""
+    return _query(client, path, kind, most_bytes)[1]
 
-    def parsed(response: Any) -> Kind:
+
+def _query(
+    client: Client, path: str, kind: type[Kind], most_bytes: int | None = None, **options: Any
+) -> tuple[int, Kind]:
+    """The answer's index, 0 without one, and its JSON."""
+
+    def parsed(response: Any) -> tuple[int, Kind]:
         if response.code == 404:
             raise Missing(Message.of(client.http.reason(response.body)))
-        return TypeAdapter(kind).validate_json(response.body, strict=True)
+        found = TypeAdapter(kind).validate_json(response.body, strict=True)
+        return int(response.headers.get("X-Consul-Index", 0)), found
 
-    found: Kind = client.http.get(parsed, path, most_bytes=most_bytes)
+    found: tuple[int, Kind] = client.http.get(parsed, path, list(options.items()), most_bytes=most_bytes)
     return found
 
 
@@ -120,20 +128,12 @@ def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
 
 
 def health_instances(client: Client, name: str, index: int = 0, wait: float = 0) -> tuple[int, list[Any]]:
-    """The catalog's entries with their checks: ``[{"Node": {}, "Service": {}, "Checks": []}]``; see catalog.py.
+    """The answer's index, and the catalog's entries with their checks; see catalog.py for what one is.
 
-    With the answer's index, which is the first of the two. With an `index` it is a blocking query, as `kv.query`.
+    With an `index` of at least 1 it is a blocking query, as `kv.query`.
     """
-
-    def parsed(response: Any) -> tuple[int, list[Any]]:
-        if response.code == 404:
-            raise Missing(Message.of(client.http.reason(response.body)))
-        found = TypeAdapter(list[Any]).validate_json(response.body, strict=True)
-        return int(response.headers.get("X-Consul-Index", 0)), found
-
-    query = [("index", str(index)), ("wait", f"{wait}s")] if index else []
-    found: tuple[int, list[Any]] = client.http.get(parsed, f"/v1/health/service/{name}", query, most_bytes=MANY)
-    return found
+    blocking = {"index": str(index), "wait": f"{wait}s"} if index else {}
+    return _query(client, f"/v1/health/service/{name}", list[Any], MANY, **blocking)
 
 
 def names(client: Client) -> dict[str, Any]:

@@ -7,16 +7,16 @@ from datetime import datetime
 from .. import redis_cache
 from ..config.live import Live
 from ..config.masking import Masker
+from ..config.source import QUICK
 from ..config.status import CURRENT, FILE, REJECTED, SNAPSHOT, STALE
 from ..consul_agent import kv, services
-from ..consul_agent.client import Client, Timeouts
+from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..instance import transitions
 from ..messages import Message, _, joined
 from ..registration.definition import DefinitionInvalid, instance_id
 from .health import redis_error
 
-QUICK = Timeouts(connect=0.5, read=1.0)  # a page must come up while Consul hangs
 _TITLES = {"Document": _("Configuration"), "Registration": _("Registration")}
 _REMEDIES: Mapping[str, Message] = {
     REJECTED: _("Correct the document or roll it back; the value in force stays until a good one comes."),
@@ -75,7 +75,8 @@ def _consul(live: Live, client: Client) -> tuple[Line, int | None]:
 
 
 def _redis(live: Live) -> Line:
-    from ..redis_cache.probe import told  # redis-py takes 0.15 s to import
+    from ..redis_cache.diagnosis import diagnose  # redis-py takes 0.15 s to import
+    from ..redis_cache.probe import what_is_wrong
 
     in_force = live.in_force
     error, place = redis_error(in_force), redis_cache.place(in_force.document, in_force.client.server)
@@ -89,8 +90,9 @@ def _redis(live: Live) -> Line:
             "note",
             _("counts at %(place)s; the one that the document means cannot be used: %(reason)s", **known),
         )
-    text = masks.clean(told(error, place))
-    return Line("Redis", "bad", text, _("Pages answer 503 until it is mended, or the configuration names another one."))
+    remedy = _("Pages answer 503 until it is mended, or the configuration names another one.")
+    diagnosis, text = diagnose(error), masks.clean(what_is_wrong(error, place))
+    return Line("Redis", "bad", text, joined([diagnosis.remedy, remedy], " ") if diagnosis.remedy else remedy)
 
 
 def _document(live: Live) -> Line:

@@ -89,12 +89,16 @@ def fault_of(error: Exception, config: RedisConfig, server: Server) -> Fault:
     return Fault(member, told(error, server))
 
 
-def told(error: Exception, server: object) -> Message:
-    """For people: what is wrong, why in Redis's own words, and what to do."""
-    diagnosis = diagnose(error)
-    known = {"place": server, "what": diagnosis.what, "reason": str(error) or type(error).__name__}
-    text = _("the Redis at %(place)s %(what)s (%(reason)s)", **known)
-    return _("%(fault)s. %(remedy)s", fault=text, remedy=diagnosis.remedy) if diagnosis.remedy else text
+def told(error: Exception, place: object) -> Message:
+    """For people: what is wrong, and what to do."""
+    text, remedy = what_is_wrong(error, place), diagnose(error).remedy
+    return _("%(fault)s. %(remedy)s", fault=text, remedy=remedy) if remedy else text
+
+
+def what_is_wrong(error: Exception, place: object) -> Message:
+    """For people: also in Redis's own words."""
+    known = {"place": place, "what": diagnose(error).what, "reason": str(error) or type(error).__name__}
+    return _("the Redis at %(place)s %(what)s (%(reason)s)", **known)
 
 
 def explained(client: LazyClient, error: Exception) -> Exception:
