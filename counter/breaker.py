@@ -3,6 +3,7 @@
 import time
 
 REST_SECONDS = 0.5
+MOST_TOLD = 5  # in one outage
 
 
 class Breaker:
@@ -12,21 +13,27 @@ class Breaker:
         self._rest = rest
         self._closed_from = 0.0
         self._failing_since: float | None = None
+        self._kind, self._told = "", 0
 
     @property
     def is_open(self) -> bool:
         """Whether a call should fail without being tried."""
         return time.monotonic() < self._closed_from
 
-    def failed(self, opens: bool) -> bool:
-        """Report a failure; one that makes callers wait `opens` the breaker. True for the first since a success."""
+    def failed(self, opens: bool, kind: str = "") -> bool:
+        """Report a failure; one that makes callers wait `opens` the breaker.
+
+        True where that is news: the first since a success, and some more where the outage becomes one of another kind.
+        """
         now = time.monotonic()
         if opens:
             self._closed_from = now + self._rest
         is_first = self._failing_since is None
         if is_first:
-            self._failing_since = now
-        return is_first
+            self._failing_since, self._told = now, 0
+        is_news = is_first or (kind != self._kind and self._told < MOST_TOLD)
+        self._kind, self._told = kind, self._told + is_news
+        return is_news
 
     def succeeded(self) -> float | None:
         """Report a success. Returns the length of the outage that it ends, in seconds, if it ends one."""

@@ -11,6 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from demo_site import metrics
 from demo_site.identity import COUNTER_KEY
+from demo_site.redis_cache.diagnosis import diagnose
 from demo_site.redis_cache.pool import CannotConnect
 from demo_site.redis_cache.probe import explained, told
 
@@ -18,7 +19,6 @@ from .breaker import Breaker
 from .group_commit import CommitFailed, Committed, GroupCommit
 
 DEADLINE = 0.8  # seconds: more than an exchange with Redis may take, and little enough for an answer within a second
-_NOT_COUNTED = "Page views are not counted and answered 503 until Redis is back: %s"
 
 logger = logging.getLogger(__name__)
 
@@ -66,15 +66,17 @@ def _increment(hits: int) -> Committed[Counted]:
         breaker = _breaker_of(in_force.client)
         if breaker.is_open:  # it opened while these callers waited
             raise _BreakerOpen
-        redis = _redis(breaker)
+        try:
+            redis = get_redis_connection("default")
+        except CannotConnect as error:  # it is not known where it leads, which may have taken time to ask
+            _failed(breaker, in_force.client, error)
+            raise
         if settings.CONFIGURATION.in_force is in_force:
             break  # no swap in between: connection and document belong to one configuration
     try:
         number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)
     except RedisError as error:
-        if breaker.failed(opens=isinstance(error, (RedisTimeoutError, CannotConnect))):
-            reason = told(explained(in_force.client, error), in_force.client.place)
-            logger.warning(_NOT_COUNTED, reason)
+        _failed(breaker, in_force.client, error)
         if isinstance(error, ReadOnlyError):  # it was a primary: its name may be another server's now
             in_force.client.drop()
         raise
@@ -85,14 +87,11 @@ def _increment(hits: int) -> Committed[Counted]:
     return Committed(number, in_force.document)
 
 
-def _redis(breaker: Breaker) -> Any:
-    """The client in force. Raises `CannotConnect` while it is not known where it leads, which may take time to ask."""
-    try:
-        return get_redis_connection("default")
-    except CannotConnect as error:
-        if breaker.failed(opens=True):
-            logger.warning(_NOT_COUNTED, error)
-        raise
+def _failed(breaker: Breaker, client: Any, error: RedisError) -> None:
+    opens = isinstance(error, (RedisTimeoutError, CannotConnect))
+    if breaker.failed(opens, kind=diagnose(error).what):
+        reason = told(explained(client, error), client.place)
+        logger.warning("Page views are not counted and answered 503 until Redis is back: %s", reason)
 
 
 def _kind(error: BaseException | None) -> str:

@@ -33,7 +33,7 @@ def test_redis_that_hangs_slows_nothing_but_a_few_pages(site, own_redis):
     assert recovery < 2
 
 
-def test_outage_is_one_line_when_it_begins_and_one_when_it_ends(site, own_redis):
+def test_outage_is_a_line_for_each_reason_and_one_when_it_ends(site, own_redis):
     own_redis.kill()
     for _ in range(20):
         assert site.get("/").status_code == 503
@@ -41,7 +41,8 @@ def test_outage_is_one_line_when_it_begins_and_one_when_it_ends(site, own_redis)
     wait_until(lambda: site.get("/").status_code == 200, 5, "the page")
     wait_until(lambda: "Redis is back" in site.log(), 5, "the second line")
     # Each worker that had visitors says its own.
-    assert 1 <= site.log().count("Page views are not counted") <= 2
+    assert 1 <= site.log().count("refused the connection") <= 2
+    assert site.log().count("Page views are not counted") <= 4, "the connection that it had is lost before"
     assert "Traceback" not in site.log()
 
 
@@ -128,6 +129,8 @@ def test_breaker_opens_with_a_call_that_hangs_only():
     breaker = Breaker()
     assert breaker.failed(opens=False) is True
     assert breaker.failed(opens=False) is False
+    kinds = ["lost", "lost", "refused", *"abcdefgh"]
+    assert [breaker.failed(opens=False, kind=kind) for kind in kinds] == [True, False, *[True] * 3, *[False] * 6]
     assert not breaker.is_open
     breaker.failed(opens=True)
     assert breaker.is_open

@@ -195,7 +195,7 @@ def test_server_that_speaks_only_tls_after_a_restart(serve, workers_of, own_redi
         own_redis.stop()
         own_redis.certificates = certificates
         own_redis.start()
-        site.wait_logged("lost the connection")
+        site.wait_logged("speaks only TLS")
         wait_until(
             lambda: all(ready["redis"]["error"] == "it speaks only TLS" for ready in workers.ready().values()),
             message="TLS to be told",
