@@ -3,7 +3,7 @@
 import time
 
 REST_SECONDS = 0.5
-MOST_TOLD = 5  # in one outage
+MOST_TOLD = 5  # kinds in one outage
 
 
 class Breaker:
@@ -13,7 +13,7 @@ class Breaker:
         self._rest = rest
         self._closed_from = 0.0
         self._failing_since: float | None = None
-        self._kind, self._told = "", 0
+        self._told: set[str] = set()
 
     @property
     def is_open(self) -> bool:
@@ -23,16 +23,17 @@ class Breaker:
     def failed(self, opens: bool, kind: str = "") -> bool:
         """Report a failure; one that makes callers wait `opens` the breaker.
 
-        True where that is news: the first since a success, and some more where the outage becomes one of another kind.
+        True where that is news: the first since a success, and the first of some other kinds in the same outage.
         """
         now = time.monotonic()
         if opens:
             self._closed_from = now + self._rest
-        is_first = self._failing_since is None
-        if is_first:
-            self._failing_since, self._told = now, 0
-        is_news = is_first or (kind != self._kind and self._told < MOST_TOLD)
-        self._kind, self._told = kind, self._told + is_news
+        if self._failing_since is None:
+            self._failing_since = now
+            self._told.clear()
+        is_news = kind not in self._told and len(self._told) < MOST_TOLD
+        if is_news:
+            self._told.add(kind)
         return is_news
 
     def succeeded(self) -> float | None:

@@ -129,8 +129,8 @@ def test_breaker_opens_with_a_call_that_hangs_only():
     breaker = Breaker()
     assert breaker.failed(opens=False) is True
     assert breaker.failed(opens=False) is False
-    kinds = ["lost", "lost", "refused", *"abcdefgh"]
-    assert [breaker.failed(opens=False, kind=kind) for kind in kinds] == [True, False, *[True] * 3, *[False] * 6]
+    kinds = ["lost", "refused", "lost", *"abcdefgh"]
+    assert [breaker.failed(opens=False, kind=kind) for kind in kinds] == [True, True, False, True, True, *[False] * 6]
     assert not breaker.is_open
     breaker.failed(opens=True)
     assert breaker.is_open
