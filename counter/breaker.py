@@ -13,7 +13,7 @@ class Breaker:
         self._rest = rest
         self._closed_from = 0.0
         self._failing_since: float | None = None
-        self._told: set[str] = set()
+        self._told: set[tuple[bool, str]] = set()
 
     @property
     def is_open(self) -> bool:
@@ -31,9 +31,10 @@ class Breaker:
         if self._failing_since is None:
             self._failing_since = now
             self._told.clear()
-        is_news = kind not in self._told and len(self._told) < MOST_TOLD
+        news = (opens, kind)  # a connection that was in use is lost for another reason than a new one
+        is_news = news not in self._told and len(self._told) < MOST_TOLD
         if is_news:
-            self._told.add(kind)
+            self._told.add(news)
         return is_news
 
     def succeeded(self) -> float | None:
