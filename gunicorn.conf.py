@@ -7,15 +7,19 @@ import multiprocessing
 import os
 from typing import Any
 
+from demo_site import startup
+
 bind = os.environ.get("GUNICORN_BIND") or "127.0.0.1:8000"
 
 # An event loop in each worker (docs/decisions/serving.md); several workers, because each has one interpreter lock.
 worker_class = "demo_site.serving.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(multiprocessing.cpu_count(), 4))
 
-# The master reads the configuration once, before any worker exists. A start without one ends there, with one message;
-# a replaced worker inherits the configuration in force and asks nobody. The workers also share the memory of the code.
+# The master reads the configuration once, before any worker exists. A start without one ends there, with one message
+# and the condition's exit status; a replaced worker inherits the configuration in force and asks nobody. The workers
+# also share the memory of the code.
 preload_app = True
+startup.gunicorn_master = os.getpid()
 
 timeout = 30
 graceful_timeout = 30
@@ -26,10 +30,13 @@ control_socket_disable = True  # it would be created in the home folder, which m
 
 
 def when_ready(server: Any) -> None:
-    """In the master: with CONSUL_REGISTER, SIGTERM first deregisters the instance (docs/decisions/leaving.md)."""
+    """In the master: SIGTERM first makes the instance leave (docs/decisions/leaving.md)."""
+    from django.conf import settings
+
+    from demo_site.instance import leaving
     from demo_site.registration import membership
 
-    membership.prepare(server)
+    membership.prepare(server, leaving.prepare(server, settings.ENVIRONMENT["SERVICE_DRAIN_SECONDS"]))
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
@@ -52,11 +59,11 @@ def post_worker_init(worker: Any) -> None:
 
 
 def pre_exec(server: Any) -> None:
-    """On SIGUSR2: the new master takes over the registration, which has the same id."""
-    from demo_site.registration import membership
+    """On SIGUSR2: the new master takes over the listening sockets, and the registration, which has the same id."""
+    from demo_site.instance import leaving
 
-    if membership.current:
-        membership.current.hand_over()
+    if leaving.current:
+        leaving.current.hand_over()
 
 
 def on_exit(server: Any) -> None:

@@ -16,6 +16,7 @@ STATUSES = {"unreachable": os.EX_UNAVAILABLE, "denied": os.EX_NOPERM, "missing":
 # gunicorn's Arbiter.APP_LOAD_ERROR: the status with which a worker ends its master too, instead of being replaced
 # forever.
 _APP_LOAD_ERROR = 4
+gunicorn_master = 0  # the pid, where gunicorn.conf.py was read
 # They explain or clean up a broken installation, so they run without a configuration in force.
 OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister", "help"})
 
@@ -54,12 +55,15 @@ _command = ""
 
 @contextlib.contextmanager
 def ending_gunicorn() -> Iterator[None]:
-    """Load the site in this context: a `StartupError` ends gunicorn, a worker's master too, with its message."""
+    """Load the site in this context: a `StartupError` ends gunicorn, a worker's master too, with its message.
+
+    The status is the condition's, so that a supervisor knows what may pass by itself; in a worker, 4.
+    """
     try:
         yield
     except StartupError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(_APP_LOAD_ERROR)
+        sys.exit(error.status if os.getpid() == gunicorn_master else _APP_LOAD_ERROR)
 
 
 def private_file(path: Path) -> Path:

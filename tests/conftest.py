@@ -18,7 +18,7 @@ from tests.support.documents import document
 from tests.support.every_redis import put
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
-from tests.support.secrets import GUARD
+from tests.support.secrets import GUARD, Leak
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
@@ -66,6 +66,13 @@ def pytest_runtest_logreport(report):
 def pytest_sessionfinish(session):
     if GUARD.leaks and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if hasattr(session.config, "workeroutput"):  # pytest-xdist: what this process found goes to the one that reports
+        session.config.workeroutput["leaks"] = [(leak.label, leak.place) for leak in GUARD.leaks]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    GUARD.leaks += [Leak(*found) for found in getattr(node, "workeroutput", {}).get("leaks", ())]
 
 
 def pytest_terminal_summary(terminalreporter):

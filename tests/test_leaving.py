@@ -77,12 +77,24 @@ def test_quick_ways_to_stop_leave_the_catalog_too(new_member, consul, number):
     assert consul.catalog(NAME) == []
 
 
-def test_site_that_is_not_registered_has_nothing_to_drain(environment, new_site):
-    site = new_site({**environment, "SERVICE_DRAIN_SECONDS": "60"}).gunicorn()
-    site.wait_logged("CONSUL_REGISTER is off: gunicorn does not register this instance with Consul")
+@pytest.mark.parametrize("registered", ["0", "1"])
+def test_readyz_says_leaving_at_once_and_the_site_serves_on(environment, new_site, registered):
+    """For Kubernetes, HAProxy and Consul's checks alike; a kept-alive client is sent away with its next answer."""
+    variables = {"CONSUL_REGISTER": registered, "SERVICE_DRAIN_SECONDS": "3"}
+    site = new_site({**environment, **variables}).gunicorn(workers=2)
+    kept = [requests.Session() for _ in range(8)]
+    assert {site.get("/", session=session).headers.get("Connection") for session in kept} == {None}
     began = time.monotonic()
-    assert site.stop() == 0
-    assert time.monotonic() - began < 15
+    site.signal(signal.SIGTERM)
+    wait_until(lambda: site.get("/readyz", session=requests).status_code == 503, 1, "the first sign")
+    while time.monotonic() - began < 2.8:
+        ready, page = site.get("/readyz", session=requests), site.get("/", session=requests)
+        assert (ready.status_code, ready.json()["status"], ready.json()["redis"]["ok"]) == (503, "leaving", True)
+        assert page.status_code == site.get("/livez").status_code == 200
+        time.sleep(0.1)
+    assert {site.get("/", session=session).headers.get("Connection") for session in kept} == {"close"}
+    assert site.wait() == 0
+    assert 3 <= time.monotonic() - began < 10
 
 
 def test_instance_leaves_while_consul_is_down(own_consul, redis, new_member):

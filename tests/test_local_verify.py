@@ -47,7 +47,7 @@ def test_pytest_gets_its_arguments_and_the_servers(bare, became):
     install_all(bare, verify.PROGRAMS)
     verify.main(["test", "-k", "redis"])
     ((command, variables),) = became
-    assert command == ["python", "-m", "pytest", "-k", "redis"]
+    assert command == ["python", "-m", "pytest", *verify.IN_PARALLEL, "-k", "redis"]
     assert variables["CONSUL_BIN"] == variables["REDIS_SERVER_BIN"] == sys.executable
 
 
@@ -55,7 +55,7 @@ def test_quick_leaves_out_the_slow_tests_and_needs_no_browser(bare, became):
     install_all(bare, verify.QUICK_PROGRAMS)
     verify.main(["quick", "-x"])
     ((command, variables),) = became
-    assert command == ["python", "-m", "pytest", "-m", "not slow", "-x"]
+    assert command == ["python", "-m", "pytest", *verify.IN_PARALLEL, "-m", "not slow", "-x"]
     assert variables["CONSUL_BIN"] == variables["REDIS_SERVER_BIN"] == sys.executable
 
 

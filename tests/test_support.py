@@ -121,8 +121,9 @@ def test_guard_refuses_a_secret_that_it_could_not_tell_from_text():
         SecretGuard().register("password", "admin")
 
 
+@pytest.mark.parametrize("flags", [(), ("-n", "2")], ids=["one process", "several"])
 @pytest.mark.parametrize("leak", ["print(secret)", "GUARD.check(secret, 'an answer')"])
-def test_leak_fails_the_run(tmp_path, leak):
+def test_leak_fails_the_run(tmp_path, leak, flags):
     """Printed by the site's code in this process, or found in what a helper fetched."""
     module = tmp_path / "test_leaking.py"
     module.write_text(
@@ -130,7 +131,7 @@ def test_leak_fails_the_run(tmp_path, leak):
         f"def test_leaking():\n    secret = GUARD.new('a password')\n    {leak}\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
-    ended = subprocess.run([*command, module], cwd=PROJECT, capture_output=True, text=True, timeout=120)  # noqa: S603 (our own command)
+    ended = subprocess.run([*command, *flags, module], cwd=PROJECT, capture_output=True, text=True, timeout=120)  # noqa: S603 (our own command)
     assert ended.returncode == 1
     assert "LEAK: the secret 'a password' appears in" in ended.stdout
 

@@ -15,6 +15,10 @@ class Latch:
         """Set it. Safe in a signal handler."""
         os.write(self._write, b"!")
 
+    def fileno(self) -> int:
+        """Readable once it is set: for an event loop."""
+        return self._read
+
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` for it to be set; whether it is."""
         return bool(select.select([self._read], [], [], seconds)[0])

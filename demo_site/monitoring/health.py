@@ -13,7 +13,7 @@ from .. import metrics
 from ..answer import Answer, Ask, uncached
 from ..config.live import InForce, Live
 from ..config.revision import timestamp
-from ..instance import transitions
+from ..instance import leaving, transitions
 
 _DEADLINE = 0.9  # seconds; more than an exchange with Redis may take
 _TEXT = b"text/plain; charset=utf-8"
@@ -25,18 +25,22 @@ async def livez(ask: Ask) -> Answer:
 
 
 async def readyz(ask: Ask) -> Answer:
-    """200 or 503 with the worker's state as JSON, for anybody: no secret, no address, no other program's words."""
+    """200 or 503 with the worker's state as JSON, for anybody: no secret, no address, no other program's words.
+
+    An instance that has been told to end says "leaving": it serves, and whoever sends it traffic should stop.
+    """
     live: Live = settings.CONFIGURATION
     in_force = live.in_force
     error = await _redis_error(in_force)
     redis = {"ok": error is None, "error": error and _in_own_words(error)}
+    status = "leaving" if leaving.is_leaving() else "ready" if redis["ok"] else "not ready"
     body = {
-        "status": "ready" if redis["ok"] else "not ready",
+        "status": status,
         "pid": os.getpid(),
         "redis": redis,
         "config": config_state(live, in_force),
     }
-    return uncached(json.dumps(body), b"application/json", 200 if redis["ok"] else 503)
+    return uncached(json.dumps(body), b"application/json", 200 if status == "ready" else 503)
 
 
 async def prometheus(ask: Ask) -> Answer:

@@ -52,6 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _SECONDS: ClassVar = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS}
     _in_bodies = 0  # of all connections, small bodies not counted
+    is_leaving = False  # the instance: each answer closes its connection, so that clients go elsewhere before the end
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -106,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":  # its answer has no body
             self.cycle.transport = OneWrite(self.transport)  # type: ignore[assignment]
-        if self._is_stopping:
+        if self._is_stopping or BoundedProtocol.is_leaving:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

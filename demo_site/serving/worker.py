@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from ..instance import leaving
 from .protocol import MOST_CONNECTIONS, BoundedProtocol
 
 _OTHER_FILES = 200  # beside the clients' connections: listeners, pools, databases, static files
@@ -58,7 +59,14 @@ class Worker(UvicornWorker):
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        asyncio.get_running_loop().add_signal_handler(
-            signal.SIGQUIT, sys.exit, 0
-        )  # the quick stop of gunicorn's master
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, sys.exit, 0)  # the quick stop of gunicorn's master
+        if leaving.current:
+            latch = leaving.current.latch.fileno()
+            loop.add_reader(latch, _leave, loop, latch)
         await QuietServer(self.config).serve(sockets=self.sockets)
+
+
+def _leave(loop: asyncio.AbstractEventLoop, latch: int) -> None:
+    loop.remove_reader(latch)  # it stays readable
+    BoundedProtocol.is_leaving = True

@@ -29,25 +29,25 @@ PROGRAMS = QUICK_PROGRAMS | {
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
+# Tests mostly wait for servers, so more processes than two cores. A module's tests share servers, and stay together.
+IN_PARALLEL = ["-n", "3", "--dist", "loadfile"]
+
 
 def test(python: Path, arguments: list[str]) -> None:
-    """Provides every part, then becomes pytest. Raises Failed, ServerNotFound."""
-    servers = _find_servers()
-    _install_programs(PROGRAMS)
-    find_axe(CACHE, say)
-    _become([str(python), "-m", "pytest", *arguments], servers)
+    """Provides every part, then becomes pytest, in several processes. Raises Failed, ServerNotFound."""
+    _pytest(python, [*IN_PARALLEL, *arguments])
 
 
 def quick(python: Path, arguments: list[str]) -> None:
     """Becomes pytest without the slow tests and what only those need. Raises Failed, ServerNotFound."""
     servers = _find_servers()
     _install_programs(QUICK_PROGRAMS)
-    _become([str(python), "-m", "pytest", "-m", "not slow", *arguments], servers)
+    _become([str(python), "-m", "pytest", *IN_PARALLEL, "-m", "not slow", *arguments], servers)
 
 
 def soak(python: Path, arguments: list[str]) -> None:
     """Becomes pytest with the long tests, in the order of docs/reliability.md. Raises Failed, ServerNotFound."""
-    test(python, ["-p", "no:randomly", "tests/soak", *arguments])
+    _pytest(python, ["-p", "no:randomly", "tests/soak", *arguments])
 
 
 def bench(python: Path, arguments: list[str]) -> None:
@@ -57,6 +57,13 @@ def bench(python: Path, arguments: list[str]) -> None:
     lists = ["requirements.txt", "bench/requirements.txt"]
     peers = environment.provide(ROOT, locks.current(ROOT, lists), say, ".venv-bench")
     _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(peers)})
+
+
+def _pytest(python: Path, arguments: list[str]) -> None:
+    servers = _find_servers()
+    _install_programs(PROGRAMS)
+    find_axe(CACHE, say)
+    _become([str(python), "-m", "pytest", *arguments], servers)
 
 
 def check(python: Path, arguments: list[str]) -> None:

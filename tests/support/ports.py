@@ -1,15 +1,22 @@
 """Free ports on loopback that no outgoing connection takes meanwhile."""
 
 import itertools
+import os
 import random
 import socket
 
 # Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections.
 LOWEST, HIGHEST = 20_000, 32_000
 
+# Those of this process: pytest-xdist runs several, which number themselves.
+_MINE = range(
+    LOWEST + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")),
+    HIGHEST,
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+)
 # Each once before any comes again: nobody listens yet on a port that was just given. The order is set here, because
 # pytest-randomly seeds `random` with the same value before each fixture and test.
-_PORTS = itertools.cycle(random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST))
+_PORTS = itertools.cycle(random.sample(_MINE, len(_MINE)))
 
 
 def _is_free(port):
