@@ -4,10 +4,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from . import identity
+from .bounded import read_file
 from .consul_agent.address import DEFAULT as CONSUL_DEFAULT
 from .consul_agent.durations import seconds
 from .messages import _, joined
@@ -67,6 +69,12 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if text and not (text.startswith("/") and text.isprintable()):  # not repeated: it may be the secret itself
+        raise ValueError("must be the absolute path of a file")
+    return text
+
+
 def _header(text: str) -> tuple[str, str] | None:
     if not text:
         return None
@@ -121,6 +129,7 @@ TABLE = (
     Variable("SERVICE_DRAIN_SECONDS", "5", _SERVICE, _number(float, 0, 3600)),
     Variable("CONSUL_REGISTER", "false", _SERVICE, _boolean),
     Variable("DJANGO_SECRET_KEY", "", "SECRET_KEY", _utf8, secret=True),
+    Variable("DJANGO_SECRET_KEY_FILE", "", "SECRET_KEY", _path),
     Variable("DJANGO_SECRET_KEY_FALLBACKS", "", "SECRET_KEY_FALLBACKS", _keys, secret=True),
     Variable("DJANGO_DEBUG", "false", "DEBUG", _boolean),
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
@@ -129,24 +138,51 @@ TABLE = (
     Variable("DJANGO_SECURE_HSTS_SECONDS", "3600", "SECURE_HSTS_SECONDS", _number(int, 0, 99_999_999)),
     Variable("FORWARDED_ALLOW_IPS", "127.0.0.1,::1", _("client addresses"), _networks),
     Variable("DATABASE_URL", "", 'DATABASES["default"]', _database_url),
+    Variable("DATABASE_URL_FILE", "", 'DATABASES["default"]', _path),
 )
+# By variable, the one that names a file with its value: for orchestrators that give secrets as files.
+IN_FILES = {"DJANGO_SECRET_KEY": "DJANGO_SECRET_KEY_FILE", "DATABASE_URL": "DATABASE_URL_FILE"}
+_MOST_FILE_BYTES = 8 * 1024
 
 
 class Environment(dict[str, Any]):
-    """The parsed values by name. An empty variable counts as unset. Raises `StartupError` with all faults."""
+    """The parsed values by name. An empty variable counts as unset. Raises `StartupError` with all faults.
+
+    `files` has the path by name of each variable whose value was read from a file.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__()
-        self.text = {variable.name: environ.get(variable.name, "") or variable.default for variable in TABLE}
         self.given = frozenset(variable.name for variable in TABLE if environ.get(variable.name))
+        self.text = {variable.name: environ.get(variable.name, "") or variable.default for variable in TABLE}
+        self.files = {name: path for name, naming in IN_FILES.items() if (path := self.text[naming]).startswith("/")}
         faults = []
         for variable in TABLE:
             try:
+                if variable.name in self.files:
+                    self.text[variable.name] = self._read(variable.name)
                 self[variable.name] = variable.parse(self.text[variable.name])
             except ValueError as error:
-                faults.append(f"{variable.name}: {error}")
+                faults.append(f"{self._place(variable.name)}: {error}")
         if faults:
             raise invalid(faults)
+
+    def _read(self, name: str) -> str:
+        """The file's content without its last newline. Raises ValueError."""
+        if name in self.given:
+            raise ValueError(f"cannot stand beside {name}; unset one of them")
+        try:
+            raw = read_file(Path(self.files[name]), _MOST_FILE_BYTES)
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        text = raw.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
+        if not text.strip():
+            raise ValueError("is empty")
+        return _utf8(text)
+
+    def _place(self, name: str) -> str:
+        """Where the value comes from, for people."""
+        return f"{IN_FILES[name]} {self.files[name]}" if name in self.files else name
 
     def __repr__(self) -> str:
         """Without the values: some are secrets, and one may contain one."""

@@ -89,8 +89,10 @@ def secret_key_in(path: Path) -> str:
         return private_file(path).read_text().strip()
     except OSError as error:
         where = {"path": path, "reason": error.strerror}
-        message = _("No secret key can be stored in %(path)s (%(reason)s). Set DJANGO_SECRET_KEY.", **where)
-        raise StartupError("invalid", message) from None
+        text = _(
+            "No secret key can be stored in %(path)s (%(reason)s). Set DJANGO_SECRET_KEY or DJANGO_SECRET_KEY_FILE."
+        )
+        raise StartupError("invalid", Message(text, **where)) from None
 
 
 def _make_secret_key(path: Path) -> None:

@@ -88,9 +88,11 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
         name = variable.name
         value = effective.get(name, environment.text[name]) or None
         origin = _ENVIRONMENT if name in environment.given else _DEFAULT
-        if name == "DJANGO_SECRET_KEY":
-            generated = _("file %(path)s", path=settings.LOCAL_DIR / "secret_key")
-            value, origin = settings.SECRET_KEY, origin if value else generated
+        file = environment.files.get(name)
+        if name == "DJANGO_SECRET_KEY" and not value:
+            value, file = settings.SECRET_KEY, str(settings.LOCAL_DIR / "secret_key")
+        if file:
+            origin = _("file %(path)s", path=file)
         if name in _BOUND and origin == _DEFAULT and (where := bound()):
             origin = _("gunicorn bind %(place)s", place=f"{where.address}:{where.port}")
         if variable.secret and value:
