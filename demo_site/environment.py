@@ -141,7 +141,7 @@ TABLE = (
     Variable("DATABASE_URL_FILE", "", 'DATABASES["default"]', _path),
 )
 # By variable, the one that names a file with its value: for orchestrators that give secrets as files.
-IN_FILES = {"DJANGO_SECRET_KEY": "DJANGO_SECRET_KEY_FILE", "DATABASE_URL": "DATABASE_URL_FILE"}
+IN_FILES = {name: f"{name}_FILE" for name in ("DJANGO_SECRET_KEY", "DATABASE_URL")}
 _MOST_FILE_BYTES = 8 * 1024
 
 
