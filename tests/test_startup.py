@@ -137,7 +137,8 @@ def test_start_in_a_worker_ends_gunicorn_too(new_site, tmp_path):
     (tmp_path / "nothing.py").touch()
     site = new_site({"CONSUL_HTTP_ADDR": f"127.0.0.1:{free_port()}"})
     ended = site.failing_gunicorn("--config", str(tmp_path / "nothing.py"), application="demo_site.wsgi")
-    assert ended.status == 4
+    assert ended.status != 0, "4, or 1 where both workers end at the same moment"
+    assert ended.stderr.count("Booting worker") <= 2
     assert "refused the connection" in ended.stderr
 
 
