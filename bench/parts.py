@@ -71,6 +71,7 @@ class Backends:
                 "CONSUL_HTTP_ADDR": self.consul.address,
                 "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
                 "DJANGO_SECRET_KEY": "bench" * 10,
+                "SERVICE_DRAIN_SECONDS": "0",
             }
         if kind == "empty":
             common["DJANGO_SETTINGS_MODULE"] = "empty_settings"

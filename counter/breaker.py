@@ -31,10 +31,9 @@ class Breaker:
         if self._failing_since is None:
             self._failing_since = now
             self._told.clear()
-        news = (opens, kind)  # a connection that was in use is lost for another reason than a new one
-        is_news = news not in self._told and len(self._told) < MOST_TOLD
+        is_news = (opens, kind) not in self._told and len(self._told) < MOST_TOLD
         if is_news:
-            self._told.add(news)
+            self._told.add((opens, kind))  # a connection in use is lost for another reason than a new one
         return is_news
 
     def succeeded(self) -> float | None:

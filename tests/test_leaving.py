@@ -86,15 +86,15 @@ def test_readyz_says_leaving_at_once_and_the_site_serves_on(environment, new_sit
     assert {site.get("/", session=session).headers.get("Connection") for session in kept} == {None}
     began = time.monotonic()
     site.signal(signal.SIGTERM)
-    wait_until(lambda: site.get("/readyz", session=requests).status_code == 503, 1, "the first sign")
-    while time.monotonic() - began < 2.8:
+    wait_until(lambda: site.get("/readyz", session=requests).status_code == 503, 2, "the first sign")
+    while time.monotonic() - began < 2:
         ready, page = site.get("/readyz", session=requests), site.get("/", session=requests)
         assert (ready.status_code, ready.json()["status"], ready.json()["redis"]["ok"]) == (503, "leaving", True)
         assert page.status_code == site.get("/livez").status_code == 200
         time.sleep(0.1)
     assert {site.get("/", session=session).headers.get("Connection") for session in kept} == {"close"}
     assert site.wait() == 0
-    assert 3 <= time.monotonic() - began < 10
+    assert time.monotonic() - began >= 3
 
 
 def test_instance_leaves_while_consul_is_down(own_consul, redis, new_member):

@@ -43,7 +43,7 @@ class Site(ServerProcess):
             **clean_environment(self.directory),
             "DATABASE_URL": f"sqlite:///{self.directory / 'db.sqlite3'}",
             "DJANGO_SECRET_KEY": GUARD.new("DJANGO_SECRET_KEY"),
-            "SERVICE_DRAIN_SECONDS": "0",
+            "SERVICE_DRAIN_SECONDS": "0",  # nothing sends it traffic that would have to go elsewhere
             **(environment or {}),
         }
         self._session = requests.Session()
