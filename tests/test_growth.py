@@ -23,7 +23,8 @@ from demo_site.templatetags.configuration import moment, plain
 from tests.support.admin import PATH, FormFields
 
 SHORT, LONG = 10_000, 300_000  # characters
-MOST_GROWTH = 2.5  # for twice the text
+TIMES = 4  # as long a text
+MOST_GROWTH = 8  # for that: in proportion it is 4, with the square 16
 LEAST_SECONDS = 0.001  # what takes less tells nothing
 PIECES = [
     *(
@@ -158,12 +159,12 @@ def seconds(function, text):
 
 
 def growth(function, piece, length):
-    """How much longer it takes for twice the text; 1 where even a long one takes next to nothing."""
+    """How much longer it takes for a text that is TIMES as long; 1 where even a long one takes next to nothing."""
     while (once := seconds(function, piece * (length // len(piece)))) < LEAST_SECONDS:
         if length >= LONG:
             return 1
         length *= 4
-    return seconds(function, piece * (2 * length // len(piece))) / once
+    return seconds(function, piece * (TIMES * length // len(piece))) / once
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
