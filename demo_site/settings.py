@@ -47,6 +47,8 @@ DATABASES = {"default": dj_database_url.parse(ENVIRONMENT["DATABASE_URL"] or f"s
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A transaction that reads and then writes would fail at once, without waiting, where another process writes.
     DATABASES["default"].setdefault("OPTIONS", {})["transaction_mode"] = "IMMEDIATE"
+else:
+    DATABASES["default"]["ENGINE"] = "demo_site.postgresql"
 
 INSTALLED_APPS = [
     "demo_site.apps.DemoSiteConfig",
@@ -138,8 +140,7 @@ LOGGING = {
         "request": {"()": logs.Formatter, "fmt": "[{asctime}] {message}", "style": "{"},
     },
     "filters": {
-        # A crash has a traceback. A 503 that a view returns has none, and would fill the log in an outage.
-        "crash": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: any(record.exc_info or ())},
+        "crash": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_crash},  # an outage would fill the log
         "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_logged},
         "production": {"()": "django.utils.log.RequireDebugFalse"},
         "debug": {"()": "django.utils.log.RequireDebugTrue"},

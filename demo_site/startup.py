@@ -38,6 +38,11 @@ def is_operator_command() -> bool:
     return _command in OPERATOR_COMMANDS
 
 
+def is_serving() -> bool:
+    """Whether this process answers requests: gunicorn or `runserver`, not another command of `manage.py`."""
+    return _command in ("", "runserver")
+
+
 def run_command(execute: Callable[[list[str]], None], argv: list[str]) -> None:
     """Run a `manage.py` command line; a `StartupError` ends the process with its message and status."""
     global _command

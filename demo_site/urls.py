@@ -8,3 +8,4 @@ urlpatterns = [
     *(path(route.removeprefix("/"), as_view(handler)) for route, handler in PATHS.items()),
     path("admin/", admin.site.urls),
 ]
+handler500 = "demo_site.serving.failures.server_error"

@@ -59,7 +59,7 @@ def test_there_is_something_to_check():
 FLOORS = (
     {"answer", "bounded", "identity", "instance", "messages", "models", "version"},
     {"consul_agent", "document", "metrics", "migrations", "startup"},
-    {"environment", "redis_cache"},
+    {"environment", "postgresql", "redis_cache"},
     {"config", "counter", "registration"},
     {"fleet"},
     {"monitoring", "templatetags"},

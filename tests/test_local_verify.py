@@ -21,6 +21,7 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     for variable in ("CONSUL_BIN", "REDIS_SERVER_BIN"):
         monkeypatch.setenv(variable, sys.executable)
+    monkeypatch.setattr(debian, "POSTGRESQL", tmp_path)
     monkeypatch.setattr(verify, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(environment, "provide", lambda root, requirements, say: "python")
     monkeypatch.setattr(verify, "find_axe", lambda cache, say: None, raising=False)

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from ..messages import escaped
 from ..startup import StartupError
@@ -58,3 +59,14 @@ def is_logged(record: logging.LogRecord) -> bool:
     """
     request, status, *_ = record.args if isinstance(record.args, tuple) and len(record.args) > 1 else ("", "")
     return not (str(request).startswith(_HEALTH_CHECKS) and str(status) == "200")
+
+
+def is_crash(record: logging.LogRecord) -> bool:
+    """False for a 503 that a view returns, which has no traceback, and for a page that the database failed."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and not is_outage(error)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether it means that the database cannot be used now."""
+    return isinstance(error, (InterfaceError, OperationalError))

@@ -14,6 +14,7 @@ from release import sha256
 SECONDS = 900.0  # for one command
 SUITE = "bullseye"  # the last suite with a `consul` package
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+POSTGRESQL = Path("/usr/lib/postgresql")
 ALIASES = ("oldstable", "stable", "testing", "unstable", "sid")
 
 # apt writes below {root} only; proxies and similar settings still come from the machine.
@@ -80,6 +81,12 @@ def install(packages: Iterable[str], say: Callable[[str], None]) -> None:
     # One broken source among many is no reason to stop: the installation shows whether the lists suffice.
     _run(["apt-get", *lock, "update"], check=False)
     _run([*command, *lock])
+
+
+def search_path() -> str:
+    """PATH, and where Debian puts the programs of PostgreSQL's server, the newest version first."""
+    found = sorted(POSTGRESQL.glob("*/bin"), key=lambda path: path.parent.name.zfill(4), reverse=True)
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, found)])
 
 
 def _stamp(target: Path) -> Path:

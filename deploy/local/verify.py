@@ -1,5 +1,6 @@
 """The make targets that test, measure and check: each installs what it needs on a fresh machine, then runs it."""
 
+import functools
 import os
 import shutil
 import subprocess  # nosec B404
@@ -26,6 +27,7 @@ PROGRAMS = QUICK_PROGRAMS | {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "chromium-driver": ("chromedriver",),
     "npm": ("npm",),
+    "postgresql": ("initdb",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
@@ -106,7 +108,8 @@ def _find_servers() -> dict[str, str]:
 
 
 def _install_programs(programs: Mapping[str, tuple[str, ...]]) -> None:
-    missing = [package for package, names in programs.items() if not any(map(shutil.which, names))]
+    which = functools.partial(shutil.which, path=debian.search_path())
+    missing = [package for package, names in programs.items() if not any(map(which, names))]
     if not missing:
         return
     try:

@@ -49,6 +49,9 @@ class AdminSite(Site):
     def prepare(self):
         """Make the database and the users. The shell needs no configuration in force but a readable one."""
         assert self.command("migrate").status == 0
+        return self.make_users()
+
+    def make_users(self):
         made = self.command("shell", "-c", _MAKE_USERS, TEST_RIGHTS=json.dumps(RIGHTS), TEST_PASSWORD=self.password)
         assert made.status == 0, made.stderr
         return self

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import debian  # deploy/local, as below
 import servers  # deploy/local/servers.py: deploy/local is on pytest's path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,13 @@ def consul_binary():
 def redis_binary():
     """The one on PATH, or the one that the project's own finder fetches."""
     return str(servers.find_redis(_cache()))
+
+
+def postgresql_binary(name):
+    """Debian keeps the server's programs out of PATH."""
+    if path := shutil.which(name, path=debian.search_path()):
+        return path
+    raise PartMissingError(f"PostgreSQL's {name} is not on this machine: on Debian, apt-get install postgresql")
 
 
 def _cache():

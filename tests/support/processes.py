@@ -31,7 +31,7 @@ class ServerProcess:
     def __exit__(self, *exc_info):
         self.close()
 
-    def launch(self, arguments, *, environment, stdin=b"", cwd=None):
+    def launch(self, arguments, *, environment, stdin=b"", cwd=None, user=None):
         """Start the process with exactly this environment; its standard output and error go to the log."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 (our own command)
@@ -42,6 +42,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
             )
         with contextlib.suppress(BrokenPipeError), self.process.stdin as pipe:
             pipe.write(stdin)
