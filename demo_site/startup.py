@@ -18,7 +18,9 @@ STATUSES = {"unreachable": os.EX_UNAVAILABLE, "denied": os.EX_NOPERM, "missing":
 _APP_LOAD_ERROR = 4
 gunicorn_master = 0  # the pid, where gunicorn.conf.py was read
 # They explain or clean up a broken installation, so they run without a configuration in force.
-OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister", "help"})
+OPERATOR_COMMANDS = frozenset({"effective_config", "consul_services", "consul_deregister", "help", "check_document"})
+# Of these, those that ask Consul for nothing at the start: CI has none.
+_OFFLINE_COMMANDS = frozenset({"check_document"})
 
 
 class StartupError(ImproperlyConfigured):
@@ -36,6 +38,11 @@ class StartupError(ImproperlyConfigured):
 def is_operator_command() -> bool:
     """Whether this process is `manage.py` with a command that must work in the four conditions."""
     return _command in OPERATOR_COMMANDS
+
+
+def is_offline_command() -> bool:
+    """Whether this process is `manage.py` with a command that is not about the document in force."""
+    return _command in _OFFLINE_COMMANDS
 
 
 def is_serving() -> bool:

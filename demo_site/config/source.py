@@ -19,7 +19,7 @@ from ..document.parsing import MAX_BYTES, DocumentInvalid
 from ..environment import Environment, invalid
 from ..messages import Message, _, joined
 from ..redis_cache.finder import Finder
-from ..startup import StartupError
+from ..startup import StartupError, is_offline_command
 from . import snapshot
 from .revision import Revision, parsed
 
@@ -85,6 +85,8 @@ def load(environment: Environment, address: AgentAddress) -> Revision:
 
     Raises `StartupError`.
     """
+    if is_offline_command():
+        raise StartupError("missing", _("This command does not read the document in force."))
     if environment["DEMO_CONFIG_FILE"]:
         return _from_file(Path(environment["DEMO_CONFIG_FILE"]))
     try:

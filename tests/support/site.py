@@ -83,21 +83,21 @@ class Site(ServerProcess):
     def is_alive(self):
         return self.get("/livez", timeout=5).ok
 
-    def command(self, *arguments, bound=BOUND, **environment):
+    def command(self, *arguments, bound=BOUND, stdin=subprocess.DEVNULL, **environment):
         """Run one `manage.py` command to its end; its output is checked for secrets."""
-        return self._run([sys.executable, "manage.py", *arguments], bound, environment)
+        return self._run([sys.executable, "manage.py", *arguments], bound, environment, stdin)
 
     def failing_gunicorn(self, *arguments, application=None, bound=BOUND):
         """Run a gunicorn that is expected to end by itself."""
         return self._run(self._gunicorn_command(2, *arguments, application=application), bound, {})
 
-    def _run(self, command, bound, environment):
+    def _run(self, command, bound, environment, stdin=subprocess.DEVNULL):
         began = time.monotonic()
         process = subprocess.Popen(  # noqa: S603 (our own command)
             command,
             cwd=self.project,
             env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
