@@ -10,12 +10,15 @@ import pytest
 
 from bench import tables
 from demo_site import metrics
+from demo_site.config.watcher import WAIT_SECONDS
 from demo_site.document.model import FIELDS
 from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import TABLE
+from demo_site.fleet.publisher import RENEW_SECONDS, RENEWALS_PER_LOOK
 from demo_site.identity import KEY, METRICS_PREFIX
 from demo_site.redis_cache import diagnosis
 from demo_site.redis_cache.pool import FileUnusable
+from demo_site.registration.keep import CHECK_SECONDS
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import SMALLEST, changed, raw
@@ -80,6 +83,37 @@ def test_every_metric_is_documented_and_no_other_is():
     prefix, documented = documented_metrics()
     exposed = re.findall(r"^# TYPE (\w+) ", metrics.exposition(), re.MULTILINE)
     assert {re.sub(f"^{prefix}_", f"{METRICS_PREFIX}_", name) for name in documented} == set(exposed)
+
+
+# Scaling.
+
+
+def scaled(instances, workers=4):
+    """The rows of the arithmetic in docs/scaling.md, for so many instances."""
+    all_workers, renewals = instances * workers, instances * workers / RENEW_SECONDS
+    looks = renewals / RENEWALS_PER_LOOK
+    return [
+        all_workers,
+        instances * (2 * workers + 1),
+        instances * (3 * workers + 1),
+        renewals,
+        all_workers / WAIT_SECONDS + looks,
+        instances / CHECK_SECONDS,
+        all_workers + 1,
+        all_workers * 0.8,
+        all_workers,
+    ]
+
+
+def test_arithmetic_of_scaling_is_that_of_the_code():
+    text = (PROJECT / "docs/scaling.md").read_text()
+    table = re.search(r"<!-- arithmetic -->\n(.+?)<!-- end", text, re.DOTALL)[1]
+    lines = [line for line in table.splitlines() if "---" not in line]
+    counts, *columns = [[cell.strip().replace(",", "") for cell in line.split("|")[2:-1]] for line in lines]
+    computed = zip(*(scaled(int(count)) for count in counts), strict=True)
+    assert [[float(cell) for cell in row] for row in columns] == [
+        [round(value, 1) if value < 10 else round(value) for value in row] for row in computed
+    ]
 
 
 # What is wrong with Redis.

@@ -28,8 +28,11 @@ class ConsulServer(ServerProcess):
     needs for that is in `https_environment`.
     """
 
-    def __init__(self, *, keep_state=False, acl=False, joins=None, agent_token=None, certificates=None):
+    def __init__(
+        self, *, keep_state=False, acl=False, joins=None, agent_token=None, certificates=None, most_connections=None
+    ):
         super().__init__("consul")
+        self.most_connections = most_connections  # from one address; None: as many as Consul takes by itself
         self.advertised = "127.0.0.1"  # the address that it tells others; a change takes effect with `restart`
         self.keep_state, self.acl, self.joins, self.certificates = keep_state, acl, joins, certificates
         self.agent_token = agent_token
@@ -79,6 +82,8 @@ class ConsulServer(ServerProcess):
             "disable_update_check": True,
             "connect": {"enabled": False},
         }
+        if self.most_connections:
+            config["limits"] = {"http_max_conns_per_client": self.most_connections}
         return {**config, **self._acl_config(), **self._tls_config()}
 
     def _port_config(self):
