@@ -12,6 +12,7 @@ from demo_site.consul_agent import kv
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.consul_agent.client import Client
 from demo_site.consul_agent.errors import ConsulError
+from demo_site.identity import KEY
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
 from tests.support.figures import mebibytes, milliseconds, percentile
@@ -19,7 +20,6 @@ from tests.support.waiting import wait_until
 from tests.support.watchers import Watchers
 
 WATCHERS, PROCESSES, CHANGES, IDLE_SECONDS = 500, 5, 10, 60
-KEY = "demo-config"
 DEFAULT_MOST_CONNECTIONS = 200
 
 

@@ -113,8 +113,8 @@ class CanarySite(AdminSite):
         asked = f"{response.request.method} {response.request.url}: {response.status_code}"
         self.canaries.look(ANSWER, head + b"\n" + response.content, asked)
 
-    def _run(self, command, bound, environment):
-        done = super()._run(command, bound, environment)
+    def _run(self, command, *arguments, **options):
+        done = super()._run(command, *arguments, **options)
         self.canaries.look(OUTPUT, done.stdout + done.stderr, command[1:])
         return done
 
