@@ -134,9 +134,9 @@ def test_entry_that_does_not_reach_the_catalog_is_not_registered(redis, new_site
         assert list(agent.agent_services()) and server.catalog(NAME) == []
         errors = value(site, f"{PREFIX}_registration_errors_total")
         wait_until(lambda: value(site, f"{PREFIX}_registration_errors_total") >= errors + 2, message="two more looks")
-        assert value(site, f"{PREFIX}_registered") == 0
+        assert value(site, f"{PREFIX}_registration_ok") == 0
         assert site.log().count("the catalog does not show it") == 1
-        assert value(site, f"{PREFIX}_registrations_total") == 1, "what the agent has is not written again"
+        assert value(site, f"{PREFIX}_registration_writes_total") == 1, "what the agent has is not written again"
 
 
 WRITES = {

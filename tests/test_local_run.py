@@ -127,7 +127,7 @@ def test_a_service_that_is_renamed_in_its_one_module_runs_under_its_new_names(ch
     assert keys and all(each.startswith(key) for each in keys)
     assert title in html.unescape(requests.get(checkout.shown("Admin").split()[0], timeout=10).text)
     metrics = requests.get(f"{checkout.shown('Page')}metrics", timeout=10).text
-    assert f"{prefix}_index" in metrics
+    assert f"{prefix}_config_index" in metrics
     assert f"{prefix[:-1]}_" not in metrics
     checkout.interrupt()
     assert "==> Deregistering the service" in checkout.log()

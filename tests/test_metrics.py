@@ -3,14 +3,16 @@
 import os
 import signal
 import socketserver
+import subprocess
 import threading
 import time
 
+import django
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo_site import metrics
+from demo_site import __version__, metrics
 from demo_site.identity import KEY
 from demo_site.identity import METRICS_PREFIX as PREFIX
 from tests.support.documents import document
@@ -84,7 +86,7 @@ def test_nothing_goes_backwards_when_workers_are_replaced(site):
         counters = [key for key in before if key[0].endswith(("_total", "_count", "_sum"))]
         assert all(after[key] >= before[key] for key in counters)
         assert after["counter_hits_total", None] == before["counter_hits_total", None] + 1
-        wait_until(lambda: value(site, f"{PREFIX}_state", "current") == 3, 10, "three workers")
+        wait_until(lambda: value(site, f"{PREFIX}_config_state", "current") == 3, 10, "three workers")
         before = after
 
 
@@ -137,44 +139,66 @@ def test_fault_of_the_site_is_counted_too_and_logged_without_the_password(consul
 
 def test_configuration_is_told_for_all_workers(site, consul, redis, config_key):
     index = consul.index(config_key)
-    wait_until(lambda: value(site, f"{PREFIX}_state", "current") == 3, 10, "three workers")
+    wait_until(lambda: value(site, f"{PREFIX}_config_state", "current") == 3, 10, "three workers")
     found = samples(site)
-    assert found[f"{PREFIX}_index", None] == index
-    assert 0 <= found[f"{PREFIX}_age_seconds", None] < 60
-    assert 0 <= found[f"{PREFIX}_consul_contact_age_seconds", None] < 60
+    assert found[f"{PREFIX}_config_index", None] == index
+    assert 0 <= found[f"{PREFIX}_config_age_seconds", None] < 60
+    assert 0 <= found[f"{PREFIX}_config_consul_contact_age_seconds", None] < 60
     consul.put(config_key, b"garbage")
-    wait_until(lambda: value(site, f"{PREFIX}_state", "rejected") == 3, 10, "three workers")
-    assert value(site, f"{PREFIX}_rejected_total") == 3
-    assert value(site, f"{PREFIX}_index") == index
+    wait_until(lambda: value(site, f"{PREFIX}_config_state", "rejected") == 3, 10, "three workers")
+    assert value(site, f"{PREFIX}_config_rejected_total") == 3
+    assert value(site, f"{PREFIX}_config_index") == index
     consul.put(config_key, document(redis))
-    wait_until(lambda: value(site, f"{PREFIX}_index") == consul.index(config_key), 10, "the new index")
-    assert value(site, f"{PREFIX}_state", "current") == 3
+    wait_until(lambda: value(site, f"{PREFIX}_config_index") == consul.index(config_key), 10, "the new index")
+    assert value(site, f"{PREFIX}_config_state", "current") == 3
 
 
 def test_lost_consul_is_told(own_consul, redis, new_site):
     own_consul.put(KEY, document(redis))
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address}).gunicorn(workers=2)
-    wait_until(lambda: value(site, f"{PREFIX}_state", "current") == 2, 10, "two workers")
+    wait_until(lambda: value(site, f"{PREFIX}_config_state", "current") == 2, 10, "two workers")
     own_consul.kill()
-    wait_until(lambda: value(site, f"{PREFIX}_state", "stale") == 2, 10, "two workers")
-    assert value(site, f"{PREFIX}_watch_errors_total") >= 2
-    age = value(site, f"{PREFIX}_consul_contact_age_seconds")
-    wait_until(lambda: value(site, f"{PREFIX}_consul_contact_age_seconds") > age, 5, "the age to grow")
+    wait_until(lambda: value(site, f"{PREFIX}_config_state", "stale") == 2, 10, "two workers")
+    assert value(site, f"{PREFIX}_config_watch_errors_total") >= 2
+    age = value(site, f"{PREFIX}_config_consul_contact_age_seconds")
+    wait_until(lambda: value(site, f"{PREFIX}_config_consul_contact_age_seconds") > age, 5, "the age to grow")
 
 
 def test_registration_is_told(environment, new_site, consul):
     site = new_site({**environment, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"}).gunicorn(workers=2)
     seconds_until_passing(consul)
-    wait_until(lambda: value(site, f"{PREFIX}_registered") == 1, 5, "registered")
-    assert value(site, f"{PREFIX}_registrations_total") == 1
+    wait_until(lambda: value(site, f"{PREFIX}_registration_ok") == 1, 5, "registered")
+    assert value(site, f"{PREFIX}_registration_writes_total") == 1
     consul.deregister_all()
-    wait_until(lambda: value(site, f"{PREFIX}_registrations_total") == 2, 6, "the repair")
-    assert value(site, f"{PREFIX}_registered") == 1
+    wait_until(lambda: value(site, f"{PREFIX}_registration_writes_total") == 2, 6, "the repair")
+    assert value(site, f"{PREFIX}_registration_ok") == 1
+
+
+def test_instance_that_keeps_no_registration_says_nothing_of_one(session_site):
+    assert (f"{PREFIX}_registration_ok", None) not in samples(session_site)
+
+
+def test_build_is_told(session_site):
+    (line,) = [line for line in session_site.get("/metrics").text.splitlines() if line.startswith(f"{PREFIX}_build_info")]
+    assert f'version="{__version__}"' in line
+    assert f'django="{django.get_version()}"' in line
+
+
+def test_former_names_have_the_same_numbers(session_site):
+    found = samples(session_site)
+    for name, family in metrics._FORMER_NAMES.items():
+        assert found.get((name, None)) == found.get((family.name, None)), name
+
+
+def test_prometheus_finds_no_fault_in_the_names(session_site):
+    text = session_site.get("/metrics").text
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)  # noqa: S607 (of the PATH)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_pool_size_is_the_connections_that_redis_sees(site, own_redis, consul, config_key):
     consul.put(config_key, document(own_redis))
-    wait_until(lambda: value(site, f"{PREFIX}_index") == consul.index(config_key), 10, "the new index")
+    wait_until(lambda: value(site, f"{PREFIX}_config_index") == consul.index(config_key), 10, "the new index")
 
     def visit():
         for _ in range(20):

@@ -71,7 +71,7 @@ def hang(monkeypatch):
 
 def states():
     """How many workers the metrics of this process show in each state, without those that are 0."""
-    found = re.findall(METRICS_PREFIX + r'_state{state="(\w+)"} (\S+)', metrics.exposition())
+    found = re.findall(METRICS_PREFIX + r'_config_state{state="(\w+)"} (\S+)', metrics.exposition())
     return {state: float(number) for state, number in found if float(number)}
 
 
@@ -161,7 +161,7 @@ try:
     end = time.monotonic() + 30
     seen = []
     while time.monotonic() < end and len(seen) < 2:
-        found = [line for line in metrics.exposition().splitlines() if line.startswith("{METRICS_PREFIX}_state")]
+        found = [line for line in metrics.exposition().splitlines() if line.startswith("{METRICS_PREFIX}_config_state")]
         states = [line.split('"')[1] for line in found if line.endswith(" 1.0")]
         if states and states not in seen:
             seen.append(states)

@@ -3,11 +3,15 @@
 Names and units follow https://prometheus.io/docs/practices/naming/; docs/operations.md says what to watch.
 """
 
+import platform
 import time
 from typing import Any
 
+import django
+
+from .. import __version__
 from ..identity import METRICS_PREFIX as PREFIX
-from .families import Counter, Gauge, Histogram, States, text
+from .families import Counter, Gauge, Histogram, Info, States, text
 
 FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open", "internal")
 
@@ -22,6 +26,11 @@ def _lowest(values: list[float]) -> float | None:
     return min((value for value in values if value), default=None)
 
 
+def _any_registered(values: list[float]) -> float | None:
+    """One of the workers keeps the registration for all of them: 1 while it is kept, -1 in any other case."""
+    return float(max(values) > 0) if any(values) else None
+
+
 HITS = Counter("counter_hits_total", "Page views counted in Redis and shown to a visitor.")
 FAILURES = Counter(
     "counter_failures_total", "Page views not counted: answered 503, or 500 when internal.", "kind", FAILURE_KINDS
@@ -33,30 +42,48 @@ DURATION = Histogram(
     "handler",
     ("page", "health", "admin", "other"),
 )
-INDEX = Gauge(f"{PREFIX}_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
-LOADED_AT = Gauge(f"{PREFIX}_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
+INDEX = Gauge(f"{PREFIX}_config_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
+LOADED_AT = Gauge(f"{PREFIX}_config_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
 STATE = States(
-    f"{PREFIX}_state",
+    f"{PREFIX}_config_state",
     "Workers whose configuration is in this state.",
     "state",
     {"current": "stale", "rejected": "stale", "stale": "stale", "snapshot": "snapshot", "file": "file"},
 )
-REJECTED = Counter(f"{PREFIX}_rejected_total", "Documents that did not take effect, counted by each worker.")
-WATCH_ERRORS = Counter(f"{PREFIX}_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
+REJECTED = Counter(f"{PREFIX}_config_rejected_total", "Documents that did not take effect, counted by each worker.")
+WATCH_ERRORS = Counter(f"{PREFIX}_config_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
 CONTACT_AT = Gauge(
-    f"{PREFIX}_consul_contact_age_seconds",
+    f"{PREFIX}_config_consul_contact_age_seconds",
     "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 60 s.",
     _age,
 )
-REGISTERED = Gauge(f"{PREFIX}_registered", "1 while the Consul agent holds the registration as it should be.")
-REGISTRATIONS = Counter(f"{PREFIX}_registrations_total", "Registrations written: the first, and each repair.")
+REGISTERED = Gauge(
+    f"{PREFIX}_registration_ok",
+    "1 while Consul holds the registration as it should be, else 0; absent where the instance keeps none.",
+    _any_registered,
+)
+REGISTRATIONS = Counter(f"{PREFIX}_registration_writes_total", "Registrations written: the first, and each repair.")
 REGISTRATION_ERRORS = Counter(f"{PREFIX}_registration_errors_total", "Failed attempts to keep the registration.")
 POOL_CONNECTIONS = Gauge(f"{PREFIX}_redis_pool_connections", "Open connections to Redis, over all workers.")
+BUILD = Info(
+    f"{PREFIX}_build_info",
+    "1, with the versions that run.",
+    version=__version__,
+    python=platform.python_version(),
+    django=django.get_version(),
+)
 
 _FAMILIES = (
     *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, STATE, REJECTED, WATCH_ERRORS, CONTACT_AT),
-    *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, POOL_CONNECTIONS),
+    *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, POOL_CONNECTIONS, BUILD),
 )
+# For one version beside the new ones, so that dashboards and alerts can follow.
+_FORMER_NAMES = {
+    f"{PREFIX}_config_registered": REGISTERED,
+    f"{PREFIX}_config_registrations_total": REGISTRATIONS,
+    f"{PREFIX}_config_registration_errors_total": REGISTRATION_ERRORS,
+    f"{PREFIX}_config_redis_pool_connections": POOL_CONNECTIONS,
+}
 
 
 def publish(live: Any) -> None:
@@ -68,4 +95,5 @@ def publish(live: Any) -> None:
 
 
 def exposition() -> str:
-    return "".join(text(family) for family in _FAMILIES)
+    former = (text(family, name) for name, family in _FORMER_NAMES.items())
+    return "".join([*map(text, _FAMILIES), *former])

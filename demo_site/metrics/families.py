@@ -104,9 +104,22 @@ class States:
             yield "", f'{self._label}="{state}"', float(counts[state])
 
 
-def text(family: Counter | Histogram | Gauge | States) -> str:
-    """The family in Prometheus's text format."""
-    lines = [f"# HELP {family.name} {family.doc}", f"# TYPE {family.name} {family.kind}"]
+class Info:
+    """What the processes are, in labels."""
+
+    kind = "gauge"
+
+    def __init__(self, name: str, doc: str, **labels: str) -> None:
+        self.name, self.doc, self._labels = name, doc, labels
+
+    def samples(self) -> Samples:
+        yield "", ",".join(f'{label}="{value}"' for label, value in self._labels.items()), 1.0
+
+
+def text(family: Counter | Histogram | Gauge | States | Info, name: str = "") -> str:
+    """The family in Prometheus's text format, under its own name or another one."""
+    name = name or family.name
+    lines = [f"# HELP {name} {family.doc}", f"# TYPE {name} {family.kind}"]
     for suffix, labels, value in family.samples():
-        lines.append(f"{family.name}{suffix}{{{labels}}} {value!r}" if labels else f"{family.name}{suffix} {value!r}")
+        lines.append(f"{name}{suffix}{{{labels}}} {value!r}" if labels else f"{name}{suffix} {value!r}")
     return "\n".join(lines) + "\n"

@@ -72,7 +72,7 @@ class Keeper:
                 failures += 1
                 self._failed(error)
                 yield _backoff(failures)
-        metrics.REGISTERED.set(0)
+        metrics.REGISTERED.set(-1)
         if found:
             logger.info("Deregistered %s", self._definition.id)
 
@@ -128,7 +128,7 @@ class Keeper:
     def _failed(self, error: ConsulError) -> None:
         """Log each kind of failure once, until the next success."""
         metrics.REGISTRATION_ERRORS.inc()
-        metrics.REGISTERED.set(0)
+        metrics.REGISTERED.set(-1)
         if type(error) not in self._logged:
             self._logged.add(type(error))
             logger.warning("The registration of %s cannot be kept: %s", self._definition.id, error)

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
+from .. import metrics
 from ..consul_agent import services
 from ..consul_agent.client import Timeouts
 from ..consul_agent.errors import ConsulError
@@ -54,6 +55,7 @@ class Membership:
 
     def start_keeper(self) -> None:
         """Start the thread that takes part in the leader election and keeps the registration as its leader."""
+        metrics.REGISTERED.set(-1)
         threading.Thread(target=self._run, name="registration", daemon=True).start()
 
     def _run(self) -> None:

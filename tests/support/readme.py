@@ -43,7 +43,7 @@ def documented_metrics():
     """The prefix of the site's own metrics as docs/operations.md has it, and the names of all metrics there."""
     table = rows(section((PROJECT / "docs/operations.md").read_text(), "Metrics"))
     names = {re.match(r"`(\w+)", row[0])[1] for row in table} - {"up"}
-    (prefix,) = [name.removesuffix("_index") for name in names if name.endswith("_index")]
+    (prefix,) = [name.removesuffix("_config_index") for name in names if name.endswith("_config_index")]
     return prefix, names
 
 
