@@ -179,7 +179,8 @@ def test_instance_that_keeps_no_registration_says_nothing_of_one(session_site):
 
 
 def test_build_is_told(session_site):
-    (line,) = [line for line in session_site.get("/metrics").text.splitlines() if line.startswith(f"{PREFIX}_build_info")]
+    lines = session_site.get("/metrics").text.splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{PREFIX}_build_info{{")]
     assert f'version="{__version__}"' in line
     assert f'django="{django.get_version()}"' in line
 

@@ -43,7 +43,9 @@ DURATION = Histogram(
     ("page", "health", "admin", "other"),
 )
 INDEX = Gauge(f"{PREFIX}_config_index", "ModifyIndex in force; of several workers the lowest.", _lowest)
-LOADED_AT = Gauge(f"{PREFIX}_config_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age)
+LOADED_AT = Gauge(
+    f"{PREFIX}_config_age_seconds", "Age of the configuration in force; of several workers the oldest.", _age
+)
 STATE = States(
     f"{PREFIX}_config_state",
     "Workers whose configuration is in this state.",
@@ -51,7 +53,9 @@ STATE = States(
     {"current": "stale", "rejected": "stale", "stale": "stale", "snapshot": "snapshot", "file": "file"},
 )
 REJECTED = Counter(f"{PREFIX}_config_rejected_total", "Documents that did not take effect, counted by each worker.")
-WATCH_ERRORS = Counter(f"{PREFIX}_config_watch_errors_total", "Failed attempts to follow the key, counted by each worker.")
+WATCH_ERRORS = Counter(
+    f"{PREFIX}_config_watch_errors_total", "Failed attempts to follow the key, counted by each worker."
+)
 CONTACT_AT = Gauge(
     f"{PREFIX}_config_consul_contact_age_seconds",
     "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 60 s.",
