@@ -28,6 +28,8 @@ PROGRAMS = QUICK_PROGRAMS | {
     "chromium-driver": ("chromedriver",),
     "npm": ("npm",),
     "postgresql": ("initdb",),
+    "prometheus": ("prometheus", "promtool"),
+    "victoria-metrics": ("vmagent",),  # reads `consul_sd_configs`, which Debian's Prometheus lacks
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
