@@ -13,12 +13,13 @@ gc.disable()
 import django  # noqa: E402
 
 from . import metrics  # noqa: E402
+from .serving import logs  # noqa: E402
 from .startup import ending_gunicorn  # noqa: E402
 
 _OF_DJANGO_REDIS = ("django_redis.cache", "django_redis.serializers.pickle", "django_redis.compressors.identity")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
-with ending_gunicorn():
+with ending_gunicorn(logs.say):
     django.setup(set_prefix=False)
     # What the first request would import. Several threads of a worker would import it at once, beside the watch, and
     # meet half-initialised modules: a worker that replaced a dead one answered 500 to its first visitors.

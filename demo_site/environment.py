@@ -75,6 +75,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _log_format(text: str) -> str:
+    if text not in ("plain", "json"):
+        raise ValueError("must be plain or json")
+    return text
+
+
 def _header(text: str) -> tuple[str, str] | None:
     if not text:
         return None
@@ -132,6 +138,7 @@ TABLE = (
     Variable("DJANGO_SECRET_KEY_FILE", "", "SECRET_KEY", _path),
     Variable("DJANGO_SECRET_KEY_FALLBACKS", "", "SECRET_KEY_FALLBACKS", _keys, secret=True),
     Variable("DJANGO_DEBUG", "false", "DEBUG", _boolean),
+    Variable("DJANGO_LOG_FORMAT", "plain", "LOGGING", _log_format),
     Variable("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "ALLOWED_HOSTS", _words),
     Variable("DJANGO_CSRF_TRUSTED_ORIGINS", "", "CSRF_TRUSTED_ORIGINS", _words),
     Variable("DJANGO_SECURE_PROXY_SSL_HEADER", "", "SECURE_PROXY_SSL_HEADER", _header),

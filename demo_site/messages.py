@@ -62,7 +62,7 @@ class Message(str):
 
     def as_json(self) -> dict[str, Any]:
         parameters = {n: v.as_json() if isinstance(v, Message) else v for n, v in self.parameters.items()}
-        return {"template": self.template, "parameters": parameters}
+        return {"template": str(self.template), "parameters": parameters}
 
     @classmethod
     def from_json(cls, value: Any, depth: int = 5) -> "Message":

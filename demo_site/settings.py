@@ -132,12 +132,13 @@ AUTH_PASSWORD_VALIDATORS = [
 DEFAULT_EXCEPTION_REPORTER = "demo_site.serving.error_reports.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "demo_site.serving.error_reports.ReporterFilter"
 
+LOGGING_CONFIG = "demo_site.serving.logs.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": logs.Formatter, "fmt": "{asctime} [{process}] {levelname} {name}: {message}", "style": "{"},
-        "request": {"()": logs.Formatter, "fmt": "[{asctime}] {message}", "style": "{"},
+        "line": {"()": logs.formatter, "plain": logs.LINE},
+        "request": {"()": logs.formatter, "plain": "[{asctime}] {message}"},
     },
     "filters": {
         "crash": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_crash},  # an outage would fill the log
@@ -155,6 +156,7 @@ LOGGING = {
     | {
         "django": {"handlers": ["debug"], "level": "INFO"},  # in place of Django's own handler, with another formatter
         "axes": {"handlers": ["stderr"], "level": "ERROR"},
+        "py.warnings": {"handlers": ["stderr"]},
         "django.request": {"handlers": ["crashes"], "level": "ERROR"},
         "django.server": {"handlers": ["requests"], "level": "INFO", "propagate": False},
     },

@@ -66,15 +66,15 @@ _command = ""
 
 
 @contextlib.contextmanager
-def ending_gunicorn() -> Iterator[None]:
-    """Load the site in this context: a `StartupError` ends gunicorn, a worker's master too, with its message.
+def ending_gunicorn(say: Callable[[Message], None]) -> Iterator[None]:
+    """Load the site in this context: a `StartupError` ends gunicorn, a worker's master too; `say` gets its message.
 
     The status is the condition's, so that a supervisor knows what may pass by itself; in a worker, 4.
     """
     try:
         yield
     except StartupError as error:
-        sys.stderr.write(f"{error}\n")
+        say(error.message)
         sys.exit(error.status if os.getpid() == gunicorn_master else _APP_LOAD_ERROR)
 
 

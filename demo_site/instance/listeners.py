@@ -33,9 +33,13 @@ runserver_port: int | None = None  # it does not show its socket
 
 def remember(listeners: Iterable[Any]) -> None:
     """Store the first TCP address of gunicorn's listening sockets."""
+    expect([listener.getsockname() for listener in listeners])
+
+
+def expect(addresses: Iterable[Any]) -> None:
+    """Store the first TCP address of those that gunicorn is told to listen on, until it does."""
     global _bound
-    names = [listener.getsockname() for listener in listeners]
-    _bound = next((Bound(name[0], name[1]) for name in names if isinstance(name, tuple)), None)
+    _bound = next((Bound(name[0], name[1]) for name in addresses if isinstance(name, tuple)), None)
 
 
 def bound() -> Bound | None:

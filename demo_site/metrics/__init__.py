@@ -11,7 +11,7 @@ import django
 
 from .. import __version__
 from ..identity import METRICS_PREFIX as PREFIX
-from .families import Counter, Gauge, Histogram, Info, States, text
+from .families import Counter, Family, Gauge, Histogram, Info, States, text
 
 FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open", "internal")
 
@@ -77,12 +77,12 @@ BUILD = Info(
     django=django.get_version(),
 )
 
-_FAMILIES = (
+_FAMILIES: tuple[Family, ...] = (
     *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, STATE, REJECTED, WATCH_ERRORS, CONTACT_AT),
     *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, POOL_CONNECTIONS, BUILD),
 )
 # For one version beside the new ones, so that dashboards and alerts can follow.
-_FORMER_NAMES = {
+_FORMER_NAMES: dict[str, Family] = {
     f"{PREFIX}_config_registered": REGISTERED,
     f"{PREFIX}_config_registrations_total": REGISTRATIONS,
     f"{PREFIX}_config_registration_errors_total": REGISTRATION_ERRORS,

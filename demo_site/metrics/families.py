@@ -116,7 +116,10 @@ class Info:
         yield "", ",".join(f'{label}="{value}"' for label, value in self._labels.items()), 1.0
 
 
-def text(family: Counter | Histogram | Gauge | States | Info, name: str = "") -> str:
+Family = Counter | Histogram | Gauge | States | Info
+
+
+def text(family: Family, name: str = "") -> str:
     """The family in Prometheus's text format, under its own name or another one."""
     name = name or family.name
     lines = [f"# HELP {name} {family.doc}", f"# TYPE {name} {family.kind}"]
