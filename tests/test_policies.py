@@ -32,6 +32,7 @@ from tests.support.policies import (
     ON_TOP,
     PARTS,
     POLICIES,
+    PROMETHEUS,
     RULES,
     START,
     Datacenter,
@@ -74,7 +75,7 @@ def trials(datacenter, whole, edited):
 
 
 def test_the_page_has_a_policy_for_each_part_and_each_rule_names_one_right():
-    assert set(POLICIES) == {*PARTS, AGENT, DNS}
+    assert set(POLICIES) == {*PARTS, AGENT, DNS, PROMETHEUS}
     rights = {right(rule) for rules in POLICIES.values() for rule in rules}
     assert rights == {f"{kind}:{way}" for kind in ("key", "service", "node") for way in ("read", "write")} | {
         "session:write"
@@ -94,6 +95,18 @@ def test_each_part_names_the_right_that_it_lacks(datacenter, trials, part, rule)
     complaint = trials.complaint(part, datacenter.server.token("\n".join(left)))
     assert right(rule) in complaint
     assert "Traceback" not in complaint
+
+
+def test_prometheus_finds_the_instances_with_both_rules_and_not_with_one(datacenter, whole):
+    def found(*rules):
+        header = {"X-Consul-Token": datacenter.server.token("\n".join(rules))}
+        return requests.get(
+            f"{datacenter.server.url}/v1/health/service/{identity.NAME}", headers=header, timeout=10
+        ).json()
+
+    rules = POLICIES[PROMETHEUS]
+    assert len(found(*rules)) == 1
+    assert [found(rule) for rule in rules] == [[], []]
 
 
 def test_a_redis_in_the_catalog_is_found_with_both_rules_of_the_page_and_not_with_one(datacenter):

@@ -461,6 +461,66 @@ def test_outage_is_logged_at_its_start_and_its_end(follow, proxy, caplog):
 # Several processes of one instance.
 
 
+def warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_agent_that_words_its_errors_anew_each_time_adds_no_lines(follow, proxy, caplog):
+    following = follow(proxy)
+    following.step()
+    for number in range(20):
+        proxy.answer_http("500 Internal Server Error", f"error {number} of shard {'x' * number}")
+        reason = following.step().reason
+        assert f"error {number} of shard" in reason, "the admin shows the words of now"
+    assert len(warnings(caplog)) == 1
+    proxy.refuse()
+    following.step()
+    assert len(warnings(caplog)) == 2, "another kind"
+    proxy.answer_http("500 Internal Server Error", "again")
+    following.step()
+    assert len(warnings(caplog)) == 2, "a kind that was there before"
+    proxy.pass_through()
+    following.step(2)
+    proxy.answer_http("500 Internal Server Error", "once more")
+    following.step()
+    assert len(warnings(caplog)) == 3, "another outage"
+
+
+def test_agent_that_never_fails_the_same_way_twice_ends_adding_lines(follow, proxy, caplog):
+    following = follow(proxy)
+    following.step()
+    for status in range(500, 530):
+        proxy.answer_http(f"{status} Failed", "x")
+        following.step()
+    assert len(warnings(caplog)) == 8
+
+
+def test_each_rejected_document_is_logged_although_the_reason_is_the_same(follow, consul, config_key, caplog):
+    following = follow()
+    following.step()
+    for number in range(12):
+        consul.put(config_key, b"{" + b" " * number)
+        following.step()
+    assert len(warnings(caplog)) == 12
+
+
+def test_redis_that_words_its_refusal_anew_each_time_adds_no_lines(follow, consul, redis, config_key, caplog):
+    following, replies = follow(), itertools.count()
+
+    def refuse(connection):
+        while connection.recv(4096):
+            connection.sendall(b"-ERR reason %d\r\n" % next(replies))
+
+    with Peer(refuse) as peer:
+        config = redis.document() | {"redis_port": peer.port, "redis_password": None}
+        following.step()
+        before = rejections()
+        consul.put(config_key, {"redis_config": config, "show_message": "second"})
+        assert len({following.step().reason for _ in range(2)}) == 2, "its words differ"
+    assert len(warnings(caplog)) == 1
+    assert rejections() == before + 1
+
+
 @pytest.fixture
 def neighbours(follow, proxy):
     """Two processes of one instance that share what a fork would share. The second one connects through the proxy."""

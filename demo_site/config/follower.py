@@ -122,7 +122,8 @@ class Follower:
         self.live.catch_up()
         if self._has_in_force(entry):
             return self._confirm()  # another process found its Redis a moment ago
-        if rejected != self.live.status.rejected:
+        before = self.live.status.rejected
+        if not (before and before.is_of(entry)):
             metrics.REJECTED.inc()
         return self.live.become(rejected.status)
 

@@ -53,6 +53,7 @@ class _Follower:
 
     def __init__(self, live: Live, client: LazyClient, seeker: Seeker) -> None:
         self._live, self._client, self._seeker = live, client, seeker
+        self._logged: set[Message] = set()  # kinds of reasons, while the server is not known
 
     def follow(self) -> None:
         while self._live.in_force.client is self._client:
@@ -110,6 +111,11 @@ class _Follower:
                 logger.info("The Redis in use is the one at %s now, %s", server, change)
 
     def _note(self, reason: Message | None, meanwhile: str = "") -> None:
-        if self._live.note(self._client, reason) and reason:
+        is_news = self._live.note(self._client, reason)
+        if reason is None:
+            self._logged.clear()
+        # Without the words of another program, which may choose others each time.
+        elif is_news and (kind := reason.outline()) not in self._logged:
+            self._logged.add(kind)
             stays = f"the one at {self._client.server} stays" if self._client.server else "none is in use"
             logger.warning("The Redis that the document means cannot be used, %s: %s", meanwhile or stays, reason)

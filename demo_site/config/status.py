@@ -13,6 +13,7 @@ from .revision import Revision
 CURRENT, REJECTED, STALE = _("current"), _("rejected"), _("stale")
 SNAPSHOT, FILE = _("snapshot"), _("file")
 _MOST_FAULTS = 5  # of one document, in a sentence
+_MOST_KINDS = 8  # of reasons that are logged while a state lasts
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Status:
     reason: Message | None = None
     rejected: Rejected | None = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    logged: frozenset[Message] = field(default=frozenset(), repr=False)  # kinds of its reason, while the state lasts
 
     @property
     def explanation(self) -> Message | None:
@@ -105,11 +107,22 @@ def outlived(status: Status, revision: Revision, proof: Proof) -> Status:
 
 
 def transition(old: Status, new: Status, in_force: Revision) -> Status:
-    """`new` as it follows `old`: the same state keeps its `since`. A change is logged; without one `old` stays."""
+    """`new` as it follows `old`: the same state keeps its `since`. Without a change `old` stays.
+
+    A change is logged, but not the other words in which Consul or Redis may put the same reason each time.
+    """
     if (new.state, new.reason, new.rejected) == (old.state, old.reason, old.rejected):
         return old
     if new.state == CURRENT:
         logger.info("The configuration is no longer %s", old.state)
-    else:
+        return new
+    lasts = new.state == old.state and _document(new) == _document(old)
+    logged, kind = old.logged if lasts else frozenset(), (new.reason or Message("")).outline()
+    if kind not in logged and len(logged) < _MOST_KINDS:
         logger.warning("The configuration is %s, %s stays in force: %s", new.state, in_force.origin, new.reason)
-    return replace(new, since=old.since) if new.state == old.state else new
+        logged |= {kind}
+    return replace(new, since=old.since if new.state == old.state else new.since, logged=logged)
+
+
+def _document(status: Status) -> tuple[int, bytes] | None:
+    return (status.rejected.index, status.rejected.raw) if status.rejected else None

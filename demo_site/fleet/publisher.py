@@ -45,7 +45,7 @@ class Publisher:
         self.trouble: Message | None = _("not published yet")
         self._describe, self._open_client, self._key = describe, open_client, key
         self._changed, self._stepping, self._left = threading.Event(), threading.Lock(), False
-        self._kind: type | None = None
+        self._logged: set[type] = set()  # kinds of failures
         self._session: str | None = None
         self._published: Worker | None = None
         self._wrote_at = 0.0
@@ -122,14 +122,15 @@ class Publisher:
         self._published, self._wrote_at = worker, time.monotonic()
 
     def _note(self, error: ConsulError | None) -> None:
-        """Store the trouble for the admin; log its beginning and its end."""
-        kind, self._kind = self._kind, type(error) if error else None
+        """Store the trouble for the admin; log each kind of failure once, and its end."""
         self.trouble = error.message if error else None
         if isinstance(error, Denied):
             self.trouble = joined([error.message, Message(_RIGHTS, key=self._key)], " ")
-        if error and kind is not self._kind:
+        if error and type(error) not in self._logged:
+            self._logged.add(type(error))
             logger.warning("This worker is not published: %s", self.trouble)
-        elif error is None and kind is not None:
+        elif error is None and self._logged:
+            self._logged.clear()
             logger.info("This worker is published again as %s", self._key)
 
     def leave(self) -> None:

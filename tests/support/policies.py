@@ -24,7 +24,7 @@ START, EDIT, PUBLISH = (
 )
 PUBLISH, REGISTER = "Publish what each worker runs", "Register, keep and deregister"
 FLEET, SERVICES = "Show the fleet", "List services"
-AGENT, DNS = "The agent's own token", "DNS with the anonymous token"
+AGENT, DNS, PROMETHEUS = "The agent's own token", "DNS with the anonymous token", "Prometheus"
 ON_TOP = (EDIT, PUBLISH, REGISTER)  # of START
 PARTS = (START, EDIT, PUBLISH, REGISTER, FLEET, SERVICES)
 
