@@ -30,6 +30,8 @@ PROGRAMS = QUICK_PROGRAMS | {
     "postgresql": ("initdb",),
     "prometheus": ("prometheus", "promtool"),
     "victoria-metrics": ("vmagent",),  # reads `consul_sd_configs`, which Debian's Prometheus lacks
+    "bubblewrap": ("bwrap",),
+    "systemd": ("systemd-analyze",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
 
