@@ -103,7 +103,6 @@ def test_it_serves_registers_and_leaves_on_sigterm_to_process_1(container, consu
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["/app/x", "/app/.local/x", "/usr/x", "/var/lib/x", "/x"])
 def test_only_the_state_can_be_written(container, place):
-    """Where the image is not mounted read-only, its files still belong to another user."""
     assert container.run(["sh", "-c", f"echo > {place}"]).returncode != 0
     assert container.run(["sh", "-c", "echo > /var/lib/mydemo/x && rm /var/lib/mydemo/x"]).returncode == 0
 
