@@ -53,6 +53,8 @@ def is_serving() -> bool:
 def run_command(execute: Callable[[list[str]], None], argv: list[str]) -> None:
     """Run a `manage.py` command line; a `StartupError` ends the process with its message and status."""
     global _command
+    if os.environ.get("NO_COLOR"):  # https://no-color.org/; Django knows only its own variable
+        os.environ.setdefault("DJANGO_COLORS", "nocolor")
     asks_for_help = argv[1:] == [] or {"-h", "--help"} & {*argv}
     _command = "help" if asks_for_help else argv[1]
     try:

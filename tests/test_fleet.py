@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
+from django.core.management.color import no_style
 
 from demo_site import identity
 from demo_site.config.revision import timestamp
@@ -155,7 +156,6 @@ def test_command_prints_a_table_and_how_many_workers_each_instance_should_have(s
     wait_published(session_consul, key_of_module, steady)
     result = steady.command("effective_config", "--fleet")
     assert "steady: 2 of 2 workers, not registered" in result.stdout.splitlines()
-    assert max(map(len, result.stdout.splitlines())) <= 100 + len("steady")
 
 
 def test_change_of_state_is_published_at_once(new_site, consul, redis, environment):
@@ -615,5 +615,5 @@ def test_a_message_of_another_version_that_nobody_translates_is_shown_as_its_tex
 
 
 def test_name_of_an_instance_in_consul_is_text_and_no_line_of_its_own():
-    said = _sentence(Instance("evil\x1b[2J\n\u202ename\x9b", "passing", (), 1))
+    said = _sentence(Instance("evil\x1b[2J\n\u202ename\x9b", "passing", (), 1), no_style())
     assert said.isprintable() and "name" in said and "1 MISSING" in said

@@ -17,10 +17,10 @@ from demo_site.consul_agent import catalog
 from demo_site.document.fields import printable
 from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.fleet import worker
-from demo_site.management.table import table
 from demo_site.messages import Message, joined
 from demo_site.templatetags.configuration import moment, plain
 from tests.support.admin import PATH, FormFields
+from tests.support.terminal import shown
 
 SHORT, LONG = 10_000, 300_000  # characters
 TIMES = 4  # as long a text
@@ -144,7 +144,7 @@ FUNCTIONS = {
     "page: value": plain,
     "page: list": lambda text: plain(names(text)),
     "page: moment": moment,
-    "table": lambda text: table([{"a": text[:5000]}] * (len(text) // 5000), ["a"]),
+    "table": lambda text: shown([{"a": text[:5000]}] * (len(text) // 5000), ["a"]),
 }
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
 
 from ..consul_agent import kv
 from ..consul_agent.client import Timeouts
@@ -12,9 +14,10 @@ from ..fleet.instances import Fleet, Instance, overview
 from ..fleet.worker import prefix
 from ..messages import Message
 from .errors import command_error
-from .table import table
+from .table import coloured, table
 
-_COLUMNS = ("instance", "pid", "index", "state", "reason", "started_at", "seen_at")
+_SHOWN = ("instance", "pid", "index", "state", "started_at", "seen_at")
+_COLUMNS = (*_SHOWN, "reason")
 _NONE = (
     "No worker has published itself, and no instance is registered that the token may see "
     "(`service:read`, `node:read`).\n"
@@ -22,8 +25,10 @@ _NONE = (
 )
 
 
-def report() -> tuple[list[dict[str, Any]], str, tuple[Message, ...]]:
-    """A row for each worker; for people these and a line for each instance: a worker that is missing has no row; notes.
+def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str, tuple[Message, ...]]:
+    """A row for each worker; for people these, each reason once, and a line for each instance; notes.
+
+    A worker that is missing has no row.
 
     Raises `CommandError`.
     """
@@ -40,7 +45,8 @@ def report() -> tuple[list[dict[str, Any]], str, tuple[Message, ...]]:
     rows = [{name: getattr(w, name) for name in _COLUMNS} for instance in found.instances for w in instance.workers]
     moments = ("started_at", "seen_at")  # a narrow column may break them at the blank
     shown = [row | {name: row[name].replace("T", " ")[:19] for name in moments} for row in rows]
-    lines = [*([table(shown, _COLUMNS)] if rows else []), *map(_sentence, found.instances)]
+    lines = [table(shown, _SHOWN, out, style), "", *_reasons(found, style)] if rows else []
+    lines += [_sentence(instance, style) for instance in found.instances]
     return rows, "\n".join(lines) or _NONE % prefix(start.key), found.notes
 
 
@@ -60,10 +66,21 @@ def _fleet(timeouts: Timeouts, stored_index: int | None) -> Fleet:
         return overview(client, start.key, start.environment["SERVICE_NAME"], stored_index)
 
 
-def _sentence(instance: Instance) -> str:
+def _reasons(found: Fleet, style: Style) -> list[str]:
+    """Such as "rejected, 2 workers: REASON"."""
+    workers = (worker for instance in found.instances for worker in instance.workers if worker.reason)
+    counts = Counter((worker.state, worker.reason) for worker in workers)
+    return [
+        coloured(state, Message.of(f"{state}, {count} worker{'s'[: count > 1]}: {reason}"), style)
+        for (state, reason), count in counts.items()
+    ]
+
+
+def _sentence(instance: Instance, style: Style) -> str:
     """Such as "NAME-web1-8000: 1 of 2 workers (1 MISSING: ...), passing"."""
     missing = f" ({instance.missing} MISSING: dead, hanging, or cut off from Consul)" if instance.missing else ""
     unread = f" ({instance.unread} not read)" if instance.unread else ""
     unseen = "NOT REGISTERED, but it should be, or the token may not see it (`service:read`, `node:read`)"
     absent = unseen if instance.lost else "not registered"
-    return Message.of(f"{instance.name}: {instance.count} workers{missing}{unread}, {instance.health or absent}")
+    text = Message.of(f"{instance.name}: {instance.count} workers{missing}{unread}, {instance.health or absent}")
+    return str(style.ERROR(text)) if instance.missing or instance.lost else text

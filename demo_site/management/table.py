@@ -2,23 +2,38 @@
 
 import json
 import shutil
-import textwrap
+import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
+import wcwidth  # a Chinese character takes two columns
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
+
 from ..messages import escaped
 
 _GAP = "  "
+_ROLES = {"current": "SUCCESS", "passing": "SUCCESS", "rejected": "ERROR", "critical": "ERROR"} | dict.fromkeys(
+    ("behind", "maintenance", "snapshot", "stale", "unreadable", "warning"), "WARNING"
+)
 
 
-def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """The rows' columns under a heading; long values are wrapped to fit the terminal (100 characters at most)."""
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], out: OutputWrapper, style: Style) -> str:
+    """The rows' columns under a heading, states in colour. Long values are wrapped to fit the terminal.
+
+    What is no terminal, such as a pipe, gets each line of a value whole.
+    """
     cells = [[_text(row[column]) for column in columns] for row in rows]
-    widths = _widths([list(columns), *cells], width - len(_GAP) * (len(columns) - 1))
-    lines = [_line([column.upper() for column in columns], widths)]
-    return "\n".join(lines + [_line(row, widths) for row in cells])
+    room = shutil.get_terminal_size().columns if out.isatty() else sys.maxsize
+    widths = _widths([list(columns), *cells], room - len(_GAP) * (len(columns) - 1))
+    lines = [_line([column.upper() for column in columns], widths, style)]
+    return "\n".join(lines + [_line(row, widths, style) for row in cells])
+
+
+def coloured(state: str, text: str, style: Style) -> str:
+    """The text in the colour of this state of a worker or of a check; as it is for what is none."""
+    return str(getattr(style, _ROLES[state])(text)) if state in _ROLES else text
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:
@@ -38,7 +53,10 @@ def _text(value: Any) -> str:
 
 def _widths(cells: list[list[str]], room: int) -> list[int]:
     """Each column is as wide as its longest line; the widest are cut to fit, but for the first one, which has names."""
-    widths = [max(len(line) for row in cells for line in (row[i].splitlines() or [""])) for i in range(len(cells[0]))]
+    widths = [
+        max(wcwidth.width(line) for row in cells for line in (row[i].splitlines() or [""]))
+        for i in range(len(cells[0]))
+    ]
     widths[0] = min(widths[0], room // 2)
     least = widths[0] + 8 * (len(widths) - 1)
     while len(widths) > 1 and sum(widths) > max(room, least):
@@ -47,10 +65,16 @@ def _widths(cells: list[list[str]], room: int) -> list[int]:
     return widths
 
 
-def _line(row: list[str], widths: list[int]) -> str:
+def _line(row: list[str], widths: list[int], style: Style) -> str:
     wrapped = [
-        [part for line in cell.splitlines() or [""] for part in textwrap.wrap(line, width) or [""]]
+        [part for line in cell.splitlines() or [""] for part in wcwidth.wrap(line, width) or [""]]
         for cell, width in zip(row, widths, strict=True)
     ]
-    lines = zip_longest(*wrapped, fillvalue="")
-    return "\n".join(_GAP.join(map(str.ljust, parts, widths)).rstrip() for parts in lines)
+    lines = (
+        _GAP.join(
+            coloured(cell, wcwidth.ljust(part, width), style)
+            for cell, part, width in zip(row, parts, widths, strict=True)
+        )
+        for parts in zip_longest(*wrapped, fillvalue="")
+    )
+    return "\n".join(line.rstrip() for line in lines)

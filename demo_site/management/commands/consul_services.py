@@ -43,8 +43,8 @@ class Command(BaseCommand):
         if options["format"] == "json":
             self.stdout.write(as_json(rows))
         else:
-            columns = list(rows[0]) if rows else []
-            self.stdout.write(table([_flat(row) for row in rows], columns) if rows else _NONE)
+            flat = [_flat(row) for row in rows]
+            self.stdout.write(table(flat, list(rows[0]), self.stdout, self.style) if rows else _NONE)
 
 
 def _services(client: Client) -> list[dict[str, Any]]:

@@ -22,12 +22,12 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         if options["fleet"]:
-            rows, shown, notes = fleet.report()
+            rows, shown, notes = fleet.report(self.stdout, self.style)
             for note in notes:
                 self.stderr.write(note)
         else:
             rows = [asdict(row) for row in effective.rows(settings.CONFIGURATION, _state())]
-            shown = table(rows, ["setting", "value", "origin", "feeds"])
+            shown = table(rows, ["setting", "value", "origin", "feeds"], self.stdout, self.style)
         self.stdout.write(as_json(rows) if options["format"] == "json" else shown)
 
 
