@@ -28,7 +28,7 @@ import release
 
 COMPOSE = yaml.safe_load((PROJECT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-OWN = {name: service for name, service in SERVICES.items() if service["image"] == "mydemo"}
+OWN = {name: service for name, service in SERVICES.items() if service["image"] == NAME}
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_what_it_mounts_and_waits_for_is_there():
 
 def test_every_image_has_a_version_and_consul_is_that_of_make_run():
     for service in SERVICES.values():
-        assert service["image"] == "mydemo" or re.search(r":\d+(\.\d+)*(-alpine)?$", service["image"])
+        assert service["image"] == NAME or re.search(r":\d+(\.\d+)*(-alpine)?$", service["image"])
     assert SERVICES["consul"]["image"] == f"hashicorp/consul:{release.OFFICIAL_CONSUL.version}"
 
 
@@ -86,7 +86,7 @@ def test_every_secret_is_made_and_for_whoever_may_enter_the_folder(secrets_made)
     assert stat.S_IMODE(secrets_made.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets_made.iterdir()} == {0o444}
     password = (secrets_made / "postgres_password").read_text()
-    assert (secrets_made / "database_url").read_text() == f"postgres://mydemo:{password}@postgres/mydemo\n"
+    assert (secrets_made / "database_url").read_text() == f"postgres://{NAME}:{password}@postgres/{NAME}\n"
 
 
 def test_secrets_that_are_there_stay(secrets_made):

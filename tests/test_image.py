@@ -71,7 +71,7 @@ def container(image, environment, tmp_path):
     secret.chmod(0o444)
     variables = {
         "DJANGO_SECRET_KEY_FILE": str(secret),
-        "DATABASE_URL": "sqlite:////var/lib/mydemo/db.sqlite3",
+        "DATABASE_URL": f"sqlite:////var/lib/{NAME}/db.sqlite3",
         "CONSUL_REGISTER": "true",
         "SERVICE_DRAIN_SECONDS": "1",
         "SERVICE_CHECK_INTERVAL": "1s",
@@ -104,7 +104,8 @@ def test_it_serves_registers_and_leaves_on_sigterm_to_process_1(container, consu
 @pytest.mark.parametrize("place", ["/app/x", "/app/.local/x", "/usr/x", "/var/lib/x", "/x"])
 def test_only_the_state_can_be_written(container, place):
     assert container.run(["sh", "-c", f"echo > {place}"]).returncode != 0
-    assert container.run(["sh", "-c", "echo > /var/lib/mydemo/x && rm /var/lib/mydemo/x"]).returncode == 0
+    own = f"/var/lib/{NAME}/x"
+    assert container.run(["sh", "-c", f"echo > {own} && rm {own}"]).returncode == 0
 
 
 @pytest.mark.slow

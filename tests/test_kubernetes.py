@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from demo_site.environment import TABLE
+from demo_site.identity import NAME
 from tests.support.binaries import PROJECT, consul_binary
 from tests.support.consul import ConsulServer
 from tests.support.dockerfile import USER
@@ -117,7 +118,7 @@ def test_the_grace_period_is_longer_than_the_drain_and_the_last_requests():
     assert pod["terminationGracePeriodSeconds"] > drain + KEEP_ALIVE + GRACEFUL
     assert (
         f"TimeoutStopSec={pod['terminationGracePeriodSeconds']}s"
-        in (PROJECT / "deploy/systemd/mydemo-site.service").read_text()
+        in (PROJECT / f"deploy/systemd/{NAME}-site.service").read_text()
     )
 
 
@@ -158,15 +159,15 @@ def signed(key, **claims):
 
 @pytest.fixture
 def identity_file(tmp_path):
-    """The pod's identity, and a Consul whose auth method `mydemo` knows its issuer."""
+    """The pod's identity, and a Consul whose auth method knows its issuer."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    (tmp_path / "identity").write_text(GUARD.register("identity", signed(key, iss="cluster", sub="mydemo")))
+    (tmp_path / "identity").write_text(GUARD.register("identity", signed(key, iss="cluster", sub=NAME)))
     with ConsulServer(acl=True) as consul:
         config = {"JWTValidationPubKeys": [pem.decode()], "BoundIssuer": "cluster"}
-        method = {"Name": "mydemo", "Type": "jwt", "Config": config}
+        method = {"Name": NAME, "Type": "jwt", "Config": config}
         assert consul.api("PUT", "/v1/acl/auth-method", json=method).ok
-        rule = {"AuthMethod": "mydemo", "BindType": "service", "BindName": "mydemo"}
+        rule = {"AuthMethod": NAME, "BindType": "service", "BindName": NAME}
         assert consul.api("PUT", "/v1/acl/binding-rule", json=rule).ok
         yield tmp_path / "identity", consul
 

@@ -172,7 +172,8 @@ def test_every_line_is_json_whatever_happens(own_consul, own_redis, config_key, 
     login, password = "/admin/login/", GUARD.new("typed password")
     site.get(login)
     token = {"csrfmiddlewaretoken": site._session.cookies["csrftoken"], "username": "u", "password": password}
-    assert site.request("POST", login, data=token).status_code == 500, "the database has no tables"
+    (site.directory / "db.sqlite3").write_bytes(b"no database " * 100)
+    assert site.request("POST", login, data=token).status_code == 500
     send(site, *MALFORMED)
     site.get("/", headers={"User-Agent": '"\\', "Cookie": f"sessionid={password}"})
     own_redis.kill()
@@ -187,7 +188,7 @@ def test_every_line_is_json_whatever_happens(own_consul, own_redis, config_key, 
     site.stop()
     found = records(site.log())
     assert {each["instance"] for each in found} == {f"{identity.NAME}-{socket.gethostname()}-{site.port}"}
-    [crash] = [each for each in found if "no such table" in each.get("exception", "")]
+    [crash] = [each for each in found if "file is not a database" in each.get("exception", "")]
     assert crash["logger"] == "django.request"
     loggers = {each["logger"] for each in found}
     assert {"gunicorn.error", "demo_site.config.status", "counter.hits"} <= loggers

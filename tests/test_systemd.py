@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from demo_site.environment import TABLE
+from demo_site.identity import NAME
 from tests.support.binaries import PROJECT, first_on_path
 from tests.support.secrets import GUARD
 from tests.support.site import GUNICORN
@@ -23,7 +24,7 @@ def installed(tmp_path):
     shutil.copytree(UNITS, tmp_path / "units")
     for name in NAMES:
         path = tmp_path / "units" / name
-        path.write_text(path.read_text().replace("/opt/mydemo/.venv/bin", str(GUNICORN.parent)))
+        path.write_text(path.read_text().replace(f"/opt/{NAME}/.venv/bin", str(GUNICORN.parent)))
     return tmp_path / "units"
 
 
