@@ -142,13 +142,13 @@ LOGGING = {
     },
     "filters": {
         "crash": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_crash},  # an outage would fill the log
-        "health_checks": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_logged},
+        "routine": {"()": "django.utils.log.CallbackFilter", "callback": logs.is_logged},
         "production": {"()": "django.utils.log.RequireDebugFalse"},
         "debug": {"()": "django.utils.log.RequireDebugTrue"},
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-        "requests": {"class": "logging.StreamHandler", "formatter": "request", "filters": ["health_checks"]},
+        "requests": {"class": "logging.StreamHandler", "formatter": "request", "filters": ["routine"]},
         "debug": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["debug"]},
         "crashes": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["crash", "production"]},
     },

@@ -189,6 +189,12 @@ def test_a_second_run_beside_the_first_is_refused(running):
     )
     assert done.returncode == 2
     assert "`make run` is already running in this checkout" in done.stdout
+    assert running.shown("Admin") in done.stdout
+
+
+def test_the_servers_banner_does_not_hide_where_all_is(running):
+    assert "development server" not in running.log()
+    assert running.shown("Password") == "kept in .local/admin-password"
     assert count(running)[1]
 
 

@@ -18,14 +18,16 @@ from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
 
 
-def test_health_checks_that_pass_do_not_fill_the_log(environment, new_site):
+def test_health_checks_and_static_files_do_not_fill_the_log(environment, new_site):
     site = new_site(environment).runserver("--noreload")
-    for path in ("/livez", "/readyz", "/nowhere", "/"):
+    for path in ("/livez", "/readyz", "/static/admin/css/base.css", "/static/nowhere", "/nowhere", "/"):
         site.get(path)
     wait_until(lambda: '"GET / HTTP/1.1" 200' in site.log(), 30, "the page's line in the log")
     assert '"GET /nowhere HTTP/1.1" 404' in site.log()
     assert "/livez" not in site.log()
     assert "/readyz" not in site.log()
+    assert "base.css" not in site.log()
+    assert '"GET /static/nowhere HTTP/1.1" 404' in site.log()
 
 
 def test_health_check_that_fails_is_logged(environment, new_site, own_redis, consul, config_key):

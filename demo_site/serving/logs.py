@@ -1,4 +1,4 @@
-"""What a log may contain: no secret, nothing that a terminal would obey, of the health checks only those that fail."""
+"""What a log may contain: no secret, nothing that a terminal would obey, and of what is routine only what fails."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ from ..startup import StartupError
 if TYPE_CHECKING:
     from ..config.masking import Masker
 
-_HEALTH_CHECKS = ("GET /livez ", "GET /readyz ")
+_ROUTINE = ("GET /livez ", "GET /readyz ", "GET /static/")
 _NAMED = re.compile(r"%\((.+?)\)")
 # uvicorn's record of a request has its parameters in this order.
 _NAMES = {"uvicorn.access": ("client", "method", "path", "http_version", "status")}
@@ -188,12 +188,12 @@ def _typed(request: Any) -> dict[str, Any]:
 
 
 def is_logged(record: logging.LogRecord) -> bool:
-    """False for a successful health check, because there is one every five seconds.
+    """False for what hides the rest: a health check every five seconds and the files of a page, as long as all is well.
 
     The arguments of runserver's records are the request line and the status.
     """
     request, status, *_ = record.args if isinstance(record.args, tuple) and len(record.args) > 1 else ("", "")
-    return not (str(request).startswith(_HEALTH_CHECKS) and str(status) == "200")
+    return not (str(request).startswith(_ROUTINE) and str(status) in ("200", "304"))
 
 
 def is_crash(record: logging.LogRecord) -> bool:

@@ -66,7 +66,7 @@ class Site:
 
     def start(self, session: Session) -> Process:
         """Raises Failed."""
-        command = [str(self.python), "manage.py", "runserver", f"127.0.0.1:{self.port}"]
+        command = [str(self.python), "manage.py", "runserver", "--verbosity", "0", f"127.0.0.1:{self.port}"]
         server = session.start(Process("The site", command, environment=self._environment(), directory=self.root))
         if not wait_until(lambda: server.has_ended() or self._is_live(), START_SECONDS) or server.has_ended():
             raise Failed("The site did not start: its messages are above.")

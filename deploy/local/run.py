@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import consul_server
 import django_site
@@ -29,6 +29,7 @@ from servers import ServerNotFound, find_consul, find_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
+PASSWORD = LOCAL / "admin-password"
 TEMPLATE = Path(__file__).with_name("document.json")
 SITE_PORT = 8000
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -39,8 +40,8 @@ def main() -> int:
     session = Session()
     try:
         _on_stop(_interrupt)
-        with _run_lock():
-            _run(session)
+        with _run_lock() as lock:
+            _run(session, lock)
     except KeyboardInterrupt:
         say("Stopping")
         return 0
@@ -59,20 +60,23 @@ def say(text: str) -> None:
         print(f"==> {text}", flush=True)
 
 
-def _run(session: Session) -> NoReturn:
+def _run(session: Session, lock: TextIO) -> NoReturn:
     if ignored := sorted(filter(django_site.leads_elsewhere, os.environ)):
         say(f"Everything runs on this machine; these environment variables are ignored: {', '.join(ignored)}.")
     python = environment.provide(ROOT, locks.current(ROOT, ["requirements.txt"]), say)
     consul = consul_server.provide(partial(find_consul, LOCAL / "cache", say), LOCAL, session, say)
     site = Site(ROOT, python, ports.choose(SITE_PORT, "the site", say), f"127.0.0.1:{consul.port}")
     _prepare(site, consul, session)
-    password = site.create_admin(LOCAL / "admin-password")
+    password = site.create_admin(PASSWORD)
     say("Starting the site")
     server = site.start(session)
     session.callback(_deregister, site)
     say("Registering the service")
     site.register()
-    _show(site, consul, password)
+    places = _places(site, consul, password)
+    _show(places)
+    lock.write(places)
+    lock.flush()
     _watch(server, session)
 
 
@@ -101,16 +105,20 @@ def _document(consul: Consul) -> bytes:
     return document
 
 
-def _show(site: Site, consul: Consul, password: str | None) -> None:
+def _places(site: Site, consul: Consul, password: str | None) -> str:
     known = f"password {password}" if password else "with the password that you gave it"
+    kept = f"\n  Password   kept in {PASSWORD.relative_to(ROOT)}" if password else ""
+    return (
+        f"\n  Page       {site.url}/"
+        f"\n  Admin      {site.url}/admin/   user {ADMIN}, {known}{kept}"
+        f"\n  Consul UI  {consul.url}/ui/"
+        f"\n  Stop       Ctrl-C; the next `make run` continues with the same data\n"
+    )
+
+
+def _show(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(
-            f"\n  Page       {site.url}/"
-            f"\n  Admin      {site.url}/admin/   user {ADMIN}, {known}"
-            f"\n  Consul UI  {consul.url}/ui/"
-            f"\n  Stop       Ctrl-C; the next `make run` continues with the same data\n",
-            flush=True,
-        )
+        print(text, flush=True)
 
 
 def _watch(server: Process, session: Session) -> NoReturn:
@@ -135,17 +143,20 @@ def _deregister(site: Site) -> None:
 
 
 @contextlib.contextmanager
-def _run_lock() -> Iterator[None]:
-    """Holds the lock that prevents a second `make run` on the same data. Raises Failed."""
+def _run_lock() -> Iterator[TextIO]:
+    """Holds the lock that prevents a second `make run` on the same data; its file says where all is. Raises Failed."""
     os.umask(0o077)  # for the servers too
     keep_private(LOCAL)
     (LOCAL / "log").mkdir(exist_ok=True)
-    with (LOCAL / "run.lock").open("w") as lock:
+    with (LOCAL / "run.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            lock.seek(0)
+            _show(lock.read())
             raise Failed("`make run` is already running in this checkout. Stop it first, or use that one.") from None
-        yield
+        lock.truncate(0)
+        yield lock
 
 
 def _on_stop(handler: Callable[[int, FrameType | None], None]) -> None:
