@@ -482,6 +482,70 @@ def test_registered_instance_without_workers_is_shown_as_missing_them(consul, co
     assert (instance.health, instance.count, instance.missing, instance.good) == ("passing", "0 of ?", 1, False)
 
 
+# An entry that somebody else made, as Kubernetes' catalog sync does: on a node of its own, with an id of its own.
+
+
+def sync(consul, service, address, *ids, status="passing"):
+    for service_id in ids:
+        entry = {
+            "Node": "k8s-sync",
+            "Address": "127.0.0.1",
+            "NodeMeta": {"external-source": "kubernetes"},
+            "Service": {"ID": service_id, "Service": service, "Address": address, "Port": 8000},
+            "Check": {"CheckID": service_id, "Name": "readiness", "ServiceID": service_id, "Status": status},
+            "SkipNodeUpdate": True,
+        }
+        assert consul.api("PUT", "/v1/catalog/register", json=entry).ok
+
+
+@pytest.fixture
+def synced(consul, config_key):
+    yield lambda *arguments, **options: sync(consul, config_key, *arguments, **options)
+    consul.api("PUT", "/v1/catalog/deregister", json={"Node": "k8s-sync"})
+
+
+def put_worker(consul, config_key, instance, **members):
+    consul.put(key(config_key, instance, 7), a_worker(instance, 7, workers=1, **members).as_json())
+
+
+def healths(consul, config_key):
+    return {name: each.health for name, each in fleet(consul, config_key, service=config_key).items()}
+
+
+def test_entry_with_another_id_is_that_of_the_instance_at_its_address_and_port(consul, config_key, synced):
+    put_worker(consul, config_key, "pod-1", address="10.0.0.1", port=8000)
+    put_worker(consul, config_key, "pod-2", address="10.0.0.2", port=8000)
+    put_worker(consul, config_key, "elsewhere", address="10.0.0.2", port=8001)
+    synced("10.0.0.1", f"{config_key}-1a2b")
+    synced("10.0.0.2", f"{config_key}-3c4d", status="critical")
+    assert healths(consul, config_key) == {"pod-1": "passing", "pod-2": "critical", "elsewhere": None}
+    assert fleet(consul, config_key, service=config_key)["pod-1"].good
+
+
+def test_instance_that_is_registered_twice_is_shown_once_with_the_worse_health(consul, config_key, synced):
+    """Its own entry says where it is, where its workers do not know: the local agent had told the address."""
+    consul.register(config_key, ID="pod-1", Address="10.0.0.1", Port=8000, Check={"TTL": "10m", "Status": "passing"})
+    put_worker(consul, config_key, "pod-1")
+    synced("10.0.0.1", f"{config_key}-1a2b", status="critical")
+    wait_until(lambda: healths(consul, config_key) == {"pod-1": "critical"})
+
+
+def test_entry_at_an_address_of_two_instances_or_of_none_is_shown_by_itself(consul, config_key, synced):
+    """Instances of two machines may both listen on 127.0.0.1."""
+    for name in ("web-1", "web-2"):
+        put_worker(consul, config_key, name, address="127.0.0.1", port=8000)
+    put_worker(consul, config_key, "of-an-older-version")
+    synced("127.0.0.1", "somebody")
+    synced("10.0.0.9", "nobody")
+    alone = {"somebody": "passing", "nobody": "passing"}
+    assert healths(consul, config_key) == {"web-1": None, "web-2": None, "of-an-older-version": None, **alone}
+
+
+def test_worker_says_where_others_reach_its_instance(session_consul, key_of_module, steady):
+    for worker in wait_published(session_consul, key_of_module, steady):
+        assert (worker.address, worker.port) == ("127.0.0.1", steady.port)
+
+
 def test_health_is_the_worst_of_the_checks(consul, config_key):
     checks = [{"TTL": "10m", "Status": status} for status in ("passing", "critical", "warning")]
     consul.register(config_key, ID="ill", Port=8000, Checks=checks)

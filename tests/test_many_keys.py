@@ -152,8 +152,8 @@ def test_the_largest_page_of_the_fleet_stays_below_its_size(site, viewer, worker
     """As many workers as are read, each with a reason of its own, and instances with the longest names; all quotes."""
     reasons = {number: json.dumps(SAID | {"state": "x", "reason": f"{number:04}{QUOTES}"}) for number in range(900)}
     put_all(own_consul, [(f"{KEY}.workers/0/{number}", value) for number, value in reasons.items()])
-    for name in ("0", *(f"{number:03}{QUOTES}" for number in range(500))):
-        own_consul.register(identity.NAME, ID=name, Port=8000)
+    for port, name in enumerate(("0", *(f"{number:03}{QUOTES}" for number in range(500))), 8000):
+        own_consul.register(identity.NAME, ID=name, Port=port)  # at one place they would be one instance
     wait_until(lambda: "Not shown:" in get(site, viewer, "status/"), interval=1)
     assert len(get(site, viewer)) > 3_500_000
 

@@ -1,5 +1,6 @@
 """The instances of a service with their health, as the catalog has them. Any program may register anything there."""
 
+from collections.abc import Container
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -41,8 +42,12 @@ class CatalogInstance(BaseModel):
     @property
     def health(self) -> Message:
         """The worst status of the checks: it decides on traffic, as for DNS."""
-        statuses = {check.status for check in self.checks or []}
-        return next((status for status in (CRITICAL, WARNING) if status in statuses), PASSING)
+        return worst({check.status for check in self.checks or []})
+
+
+def worst(statuses: Container[str]) -> Message:
+    """The worst of the statuses; passing without one."""
+    return next((status for status in (CRITICAL, WARNING) if status in statuses), PASSING)
 
 
 def instances(client: Client, name: str) -> tuple[list[CatalogInstance], int]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..config.revision import timestamp
 from ..consul_agent import catalog, kv, listing
+from ..consul_agent.catalog import CatalogInstance, worst
 from ..consul_agent.client import Client
 from ..consul_agent.errors import Denied
 from ..consul_agent.kv import Entry
@@ -87,19 +88,47 @@ def overview(
     allow. Raises `ConsulError`.
     """
     registered, unreadable = catalog.instances(client, service)
-    health = {instance.service.id[:_LONGEST_ID]: instance.health for instance in registered}
+    ids = {_id(entry) for entry in registered}
     names = _names(client, prefix(config_key))
     published = defaultdict(list)
     for name in names:
         published[instance_of(name) or ""].append(name)
     others = [prefix(config_key) + name for name in published.pop("", [])]
-    read = listing.entries(client, prefix(config_key), _chosen(published, health), len(names), seconds)
+    read = listing.entries(client, prefix(config_key), _chosen(published, ids), len(names), seconds)
     workers = _workers(read, stored_index)
+    health = _health(registered, published, workers)
     instances = []
     for name in sorted({*published, *health}):
         unread = sum(key not in read for key in published[name])
         instances.append(_instance(name, workers[name], health.get(name), unread))
     return Fleet(tuple(instances), tuple(_notes(instances, others, unreadable)))
+
+
+def _id(entry: CatalogInstance) -> str:
+    return entry.service.id[:_LONGEST_ID]
+
+
+def _health(
+    registered: Iterable[CatalogInstance], published: Container[str], workers: Mapping[str, list[Worker]]
+) -> dict[str, Message]:
+    """The health by instance, the worst of its entries.
+
+    An entry whose id is no instance's, as Kubernetes' catalog sync makes them, is that of the instance at its address
+    and port, if there is one such.
+    """
+    places = defaultdict(set)
+    for name, own in workers.items():
+        for worker in own:
+            places[worker.address, worker.port].add(name)
+    for entry in registered:
+        if _id(entry) in published:
+            places[entry.address, entry.service.port].add(_id(entry))
+    statuses = defaultdict(set)
+    for entry in registered:
+        there = places[entry.address, entry.service.port] if entry.address else ()
+        (name,) = there if _id(entry) not in published and len(there) == 1 else (_id(entry),)
+        statuses[name].add(entry.health)
+    return {name: worst(found) for name, found in statuses.items()}
 
 
 def _names(client: Client, start: str) -> list[str]:

@@ -11,7 +11,7 @@ from ..config.revision import timestamp
 from ..instance import worker_count
 from ..messages import Message, _
 from ..registration import membership
-from ..registration.definition import DefinitionInvalid, instance_id
+from ..registration.definition import DefinitionInvalid, instance_id, instance_place
 from .publisher import Publisher
 from .worker import Worker, key
 
@@ -48,6 +48,7 @@ def trouble() -> Message | None:
 
 def _describe(live: Live, instance: str, started_at: str) -> Worker:
     status = live.status
+    address, port = instance_place(live.start.environment)
     return Worker(
         instance=instance,
         pid=os.getpid(),
@@ -58,4 +59,6 @@ def _describe(live: Live, instance: str, started_at: str) -> Worker:
         workers=worker_count.workers(),
         seen_at=timestamp(datetime.now(UTC)),
         registers=membership.current is not None,
+        address=address,
+        port=port,
     )

@@ -20,7 +20,8 @@ class Worker:
     """One serving process. `state`, `index` and `reason` are those of `/readyz`; times are ISO 8601 in UTC.
 
     `workers` is how many workers the instance should have, as far as this one knows, and `registers` whether the
-    instance registers itself. `state` is "unreadable" if the key's value is not what a worker publishes.
+    instance registers itself. `state` is "unreadable" if the key's value is not what a worker publishes. At `address`
+    and `port` others reach the instance, as far as this worker knows.
     """
 
     instance: str
@@ -32,6 +33,8 @@ class Worker:
     workers: int
     seen_at: str = field(compare=False)
     registers: bool = False
+    address: str = ""
+    port: int = 0
 
     @property
     def good(self) -> bool:
@@ -61,6 +64,8 @@ class _Published(BaseModel):
     workers: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     seen_at: Line
     registers: bool = False
+    address: Line = ""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
 
     @property
     def message(self) -> str | None:
@@ -113,4 +118,6 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
         workers=said.workers or 0,
         seen_at=max(said.seen_at, alive_at),
         registers=said.registers,
+        address=said.address,
+        port=said.port,
     )

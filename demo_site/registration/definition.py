@@ -140,6 +140,13 @@ def instance_id(environment: Environment) -> str:
     return define(environment, address="localhost", port=environment["SERVICE_PORT"] or listeners.runserver_port).id
 
 
+def instance_place(environment: Environment) -> tuple[str, int]:
+    """The address and port at which others reach this instance; no address where only the local agent knows it."""
+    where = bound() or Bound(DEFAULT_ADDRESS, listeners.runserver_port or DEFAULT_PORT)
+    address = "" if where.is_wildcard else where.address
+    return environment["SERVICE_ADDRESS"] or address, environment["SERVICE_PORT"] or where.port
+
+
 def address_is_open(environment: Environment) -> bool:
     """Whether the agent has to supply the address: gunicorn listens on every address, and no variable names one."""
     where = bound()
