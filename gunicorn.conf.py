@@ -52,7 +52,7 @@ def post_worker_init(worker: Any) -> None:
     from demo_site.registration import membership
     from demo_site.serving import background
 
-    listeners.remember(worker.sockets)
+    listeners.remember(worker.sockets, worker.cfg.is_ssl)
     background.start()
     if membership.current:
         membership.current.start_keeper()

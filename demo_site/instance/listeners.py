@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 
 class Bound(NamedTuple):
-    """A TCP address and port that this instance listens on."""
+    """A TCP address and port that this instance listens on, and whether it speaks HTTP or HTTPS there."""
 
     address: str
     port: int
+    scheme: str = "http"
 
     @property
     def is_wildcard(self) -> bool:
@@ -24,22 +25,24 @@ class Bound(NamedTuple):
         """The URL at which a process of this machine reaches the instance."""
         loopback = "::1" if ":" in self.address else "127.0.0.1"
         address = loopback if self.is_wildcard else self.address
-        return f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
+        host = f"[{address}]" if ":" in address else address
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 _bound: Bound | None = None
 runserver_port: int | None = None  # it does not show its socket
 
 
-def remember(listeners: Iterable[Any]) -> None:
+def remember(listeners: Iterable[Any], is_tls: bool = False) -> None:
     """Store the first TCP address of gunicorn's listening sockets."""
-    expect([listener.getsockname() for listener in listeners])
+    expect([listener.getsockname() for listener in listeners], is_tls)
 
 
-def expect(addresses: Iterable[Any]) -> None:
+def expect(addresses: Iterable[Any], is_tls: bool) -> None:
     """Store the first TCP address of those that gunicorn is told to listen on, until it does."""
     global _bound
-    _bound = next((Bound(name[0], name[1]) for name in addresses if isinstance(name, tuple)), None)
+    scheme = "https" if is_tls else "http"
+    _bound = next((Bound(name[0], name[1], scheme) for name in addresses if isinstance(name, tuple)), None)
 
 
 def bound() -> Bound | None:

@@ -20,7 +20,7 @@ from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, addres
 
 _STARTED_AT = datetime.now(UTC)
 _DEFAULT, _ENVIRONMENT = _("default"), _("environment")
-_BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT")
+_BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT", "SERVICE_CHECK_SCHEME")
 _KINDS = {str: _("text"), bool: _("true or false"), int: _("a number"), float: _("a number"), list: _("a list")}
 
 
@@ -111,4 +111,5 @@ def _effective_values(live: Live) -> dict[str, Any]:
     except DefinitionInvalid as error:
         return found | {"SERVICE_NAME": _("invalid: %(faults)s", faults=error.message)}
     found |= {"SERVICE_NAME": service.name, "SERVICE_ID": service.id, "SERVICE_TAGS": ",".join(service.tags)}
-    return found | {"SERVICE_ADDRESS": advertised or service.address, "SERVICE_PORT": service.port}
+    found |= {"SERVICE_ADDRESS": advertised or service.address, "SERVICE_PORT": service.port}
+    return found | {"SERVICE_CHECK_SCHEME": service.scheme}

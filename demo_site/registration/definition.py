@@ -21,6 +21,7 @@ from ..messages import Message, _, joined
 DEFAULT_ADDRESS, DEFAULT_PORT = "127.0.0.1", 8000  # where runserver listens
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"  # as in a Host header
 ID = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}"
 
 
@@ -48,11 +49,15 @@ class ServiceDefinition:
     interval: str = "10s"
     timeout: str = "2s"
     deregister_after: str = "10m"
+    scheme: str = "http"
+    tls_skip_verify: bool = False
+    tls_server_name: str = ""
+    check_host: str = ""
 
     @property
     def base_url(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
     @property
     def ready_check_id(self) -> str:
@@ -96,18 +101,29 @@ class ServiceDefinition:
     def _notes(self, url: str) -> str:
         if self.check == "ttl":
             return f"the instance reports {url} every {self.interval}"
-        return f"GET {url} every {self.interval}, answered within {self.timeout}"
+        notes = [f"GET {url} every {self.interval}", f"answered within {self.timeout}"]
+        notes += [f"Host: {self.check_host}"] if self.check_host else []
+        tls = self._tls(url)
+        notes += [f"certificate of {self.tls_server_name}"] if "TLSServerName" in tls else []
+        notes += ["certificate not verified"] if "TLSSkipVerify" in tls else []
+        return ", ".join(notes)
 
-    def _probe(self, url: str) -> dict[str, str]:
+    def _probe(self, url: str) -> dict[str, Any]:
         if self.check == "ttl":  # like an HTTP check, it notices a dead instance within two intervals
             return {"TTL": f"{2 * seconds(self.interval):g}s"}
-        return {"HTTP": url, "Interval": self.interval, "Timeout": self.timeout}
+        header = {"Header": {"Host": [self.check_host]}} if self.check_host else {}
+        return {"HTTP": url, "Interval": self.interval, "Timeout": self.timeout} | header | self._tls(url)
+
+    def _tls(self, url: str) -> dict[str, Any]:
+        """What is set, only: an agent refuses a field that its version does not know, as TLSServerName before 1.10."""
+        wanted = {"TLSServerName": self.tls_server_name, "TLSSkipVerify": self.tls_skip_verify}
+        return {name: value for name, value in wanted.items() if value and url.startswith("https:")}
 
 
 def define(environment: Environment, **options: Any) -> ServiceDefinition:
     """The definition from the SERVICE_ variables, each overridden by an option that is neither None nor empty.
 
-    The default of address and port is where gunicorn listens. Raises `DefinitionInvalid` with every fault.
+    The default of address, port and scheme is where gunicorn listens. Raises `DefinitionInvalid` with every fault.
     """
     given = {name: value for name, value in options.items() if value not in (None, "", [], {})}
     listens = bound() or Bound(DEFAULT_ADDRESS, DEFAULT_PORT)
@@ -124,6 +140,10 @@ def define(environment: Environment, **options: Any) -> ServiceDefinition:
         meta=versions | given.pop("meta", {}),
         check=given.pop("check", environment["SERVICE_CHECK"]),
         interval=given.pop("interval", environment["SERVICE_CHECK_INTERVAL"]),
+        scheme=environment["SERVICE_CHECK_SCHEME"] or listens.scheme,
+        tls_skip_verify=environment["SERVICE_CHECK_TLS_SKIP_VERIFY"],
+        tls_server_name=environment["SERVICE_CHECK_TLS_SERVER_NAME"],
+        check_host=environment["SERVICE_CHECK_HOST"],
         **given,
     )
     faults = list(_faults(definition))
@@ -156,6 +176,7 @@ def address_is_open(environment: Environment) -> bool:
 def _faults(service: ServiceDefinition) -> Iterator[Message]:
     duration = _("must be a duration, such as 500ms, 10s or 1m30s")
     meta = _("must be letters, digits, - and _, with a value of at most 512 characters")
+    server_name, host = _("must be a host name"), _("must be a host name or an IP address, with a port or without")
     rules = (
         ("name", re.fullmatch(_LABEL, service.name), _("must be a DNS label (RFC 1123: letters, digits, -)")),
         ("id", re.fullmatch(ID, service.id), _("must be one path segment (letters, digits and . _ : -)")),
@@ -164,6 +185,9 @@ def _faults(service: ServiceDefinition) -> Iterator[Message]:
         *(("tag", 0 < len(tag) <= 255 and tag.isprintable(), _("must be printable")) for tag in service.tags),
         *((f"meta {key[:128]!r}", _is_meta(key, value), meta) for key, value in service.meta.items()),
         ("check", service.check in ("http", "ttl"), _("must be http or ttl")),
+        ("check-scheme", service.scheme in ("http", "https"), _("must be http or https")),
+        ("check-tls-server-name", not service.tls_server_name or _is_name(service.tls_server_name), server_name),
+        ("check-host", not service.check_host or bool(re.fullmatch(_HOST, service.check_host)), host),
         ("check-url", not service.check_url or _is_url(service.check_url), _("must be an http URL")),
         ("interval", _seconds(service.interval) >= 1, _("must be a duration of at least 1s, such as 10s or 1m30s")),
         ("timeout", _seconds(service.timeout) > 0, duration),
@@ -178,7 +202,11 @@ def _is_address(text: str) -> bool:
     try:
         return not ipaddress.ip_address(text).is_unspecified
     except ValueError:
-        return bool(re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", text)) and len(text) <= 253
+        return _is_name(text)
+
+
+def _is_name(text: str) -> bool:
+    return bool(re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", text)) and len(text) <= 253
 
 
 def _is_meta(key: str, value: str) -> bool:

@@ -13,7 +13,7 @@ from ..consul_agent.errors import ConsulError, Missing
 from ..messages import _
 from .definition import ServiceDefinition
 from .register import in_catalog, repair
-from .self_check import Verdict, ask
+from .self_check import Verdict, live, ready
 
 # With either of them and a step on top, a lost entry is back within 5 s of its loss, or of Consul's return.
 CHECK_SECONDS = 2.5
@@ -78,9 +78,9 @@ class Keeper:
 
     def heartbeat(self) -> None:
         """Report `/readyz` and `/livez` to the TTL checks. Raises `ConsulError`."""
-        live = ask(f"{self._own_url}/livez", seconds(self._definition.timeout))
+        alive = live(self._definition, self._own_url)
         services.update_check(self._client, self._definition.ready_check_id, *self._ready())
-        services.update_check(self._client, self._definition.live_check_id, *live)
+        services.update_check(self._client, self._definition.live_check_id, *alive)
         self._next_heartbeat = time.monotonic() + seconds(self._definition.interval)
 
     @property
@@ -110,8 +110,7 @@ class Keeper:
         self._succeeded()
 
     def _ready(self) -> Verdict:
-        definition = self._definition
-        return ask(definition.check_url or f"{self._own_url}/readyz", seconds(definition.timeout))
+        return ready(self._definition, self._own_url)
 
     def _verify(self) -> None:
         """An agent accepts an entry even if its own token does not allow it to update the catalog."""

@@ -99,7 +99,7 @@ def prepare(master: Any, leaving: Leaving) -> None:
     if not environment["CONSUL_REGISTER"]:
         master.log.info("CONSUL_REGISTER is off: gunicorn does not register this instance with Consul")
         return
-    listeners.remember(master.LISTENERS)
+    listeners.remember(master.LISTENERS, master.cfg.is_ssl)
     is_named = environment["SERVICE_ADDRESS"] and environment["SERVICE_PORT"]
     try:
         if master.LISTENERS and not listeners.bound() and not is_named:

@@ -11,7 +11,7 @@ from .logs import formatter
 
 class GunicornLog(Logger):
     def setup(self, cfg: Any) -> None:
-        listeners.expect(cfg.address)  # which names the instance in the log
+        listeners.expect(cfg.address, cfg.is_ssl)  # which names the instance in the log
         super().setup(cfg)
 
     def _set_handler(self, log: logging.Logger, output: Any, fmt: logging.Formatter, stream: Any = None) -> None:

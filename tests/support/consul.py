@@ -26,16 +26,25 @@ class ConsulServer(ServerProcess):
     allows. With one, it checks every request, and that token is its own.
     `certificates`: HTTPS on `https_port`, for clients with a certificate of the same authority only. What a client
     needs for that is in `https_environment`.
+    `trusts`: the file of the authority that its checks take certificates of.
     """
 
     def __init__(
-        self, *, keep_state=False, acl=False, joins=None, agent_token=None, certificates=None, most_connections=None
+        self,
+        *,
+        keep_state=False,
+        acl=False,
+        joins=None,
+        agent_token=None,
+        certificates=None,
+        trusts=None,
+        most_connections=None,
     ):
         super().__init__("consul")
         self.most_connections = most_connections  # from one address; None: as many as Consul takes by itself
         self.advertised = "127.0.0.1"  # the address that it tells others; a change takes effect with `restart`
         self.keep_state, self.acl, self.joins, self.certificates = keep_state, acl, joins, certificates
-        self.agent_token = agent_token
+        self.agent_token, self.trusts = agent_token, trusts
         self.ports = {name: free_port() for name in PORTS}
         self.http_port, self.https_port, self.dns_port = (self.ports[name] for name in ("http", "https", "dns"))
         self.management_token = joins and joins.management_token
@@ -53,7 +62,8 @@ class ConsulServer(ServerProcess):
         config_path = self.directory / "agent.json"
         config_path.write_text(json.dumps(self._config()))
         command = [consul_binary(), "agent", *self._mode(), f"-config-file={config_path}"]
-        self.launch(command, environment=clean_environment(self.directory))
+        trusted = {"SSL_CERT_FILE": str(self.trusts)} if self.trusts else {}
+        self.launch(command, environment=clean_environment(self.directory) | trusted)
         self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
         return self
 

@@ -11,12 +11,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ...consul_agent import services
 from ...consul_agent.client import Client
-from ...consul_agent.durations import seconds
 from ...consul_agent.errors import ConsulError
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
 from ...registration.register import in_catalog, repair
-from ...registration.self_check import ask
+from ...registration.self_check import ready
 from ..errors import command_error
 
 
@@ -57,7 +56,7 @@ class Command(BaseCommand):
             raise command_error(error, f"The token needs `service:write` on {definition.name}.") from error
 
     def _definition(self, options: dict[str, Any]) -> ServiceDefinition:
-        given = {field.name: options[field.name] for field in fields(ServiceDefinition)}
+        given = {field.name: options.get(field.name) for field in fields(ServiceDefinition)}
         try:
             return define(settings.ENVIRONMENT, **given | {"meta": dict(given["meta"] or [])})
         except DefinitionInvalid as error:
@@ -65,7 +64,7 @@ class Command(BaseCommand):
             raise CommandError(problem, returncode=os.EX_CONFIG) from None
 
     def _register(self, client: Client, definition: ServiceDefinition) -> None:
-        is_new = repair(client, definition, lambda: ask(definition.ready_url, seconds(definition.timeout)).status)
+        is_new = repair(client, definition, lambda: ready(definition).status)
         if definition.check == "ttl":
             Keeper(client, definition).heartbeat()
         if not in_catalog(client, definition):
