@@ -9,6 +9,8 @@ from ..messages import CutLine, Message
 from .client import Client
 from .services import CRITICAL, PASSING, WARNING, health_instances
 
+_AGENT_CHECK = "serfHealth"
+
 
 class Check(BaseModel):
     id: CutLine = Field("", alias="CheckID")
@@ -16,6 +18,7 @@ class Check(BaseModel):
 
 
 class _Node(BaseModel):
+    name: CutLine = Field("", alias="Node")
     address: CutLine = Field("", alias="Address")
 
 
@@ -40,6 +43,19 @@ class CatalogInstance(BaseModel):
         return self.service.address or (self.node.address if self.node else "")
 
     @property
+    def place(self) -> tuple[str, int]:
+        return self.address, self.service.port
+
+    @property
+    def node_name(self) -> str:
+        return self.node.name if self.node else ""
+
+    @property
+    def agent_failed(self) -> bool:
+        """Whether the other agents have given up the one of its node, which nobody may have told to leave."""
+        return any(check.id == _AGENT_CHECK and check.status != PASSING for check in self.checks or [])
+
+    @property
     def health(self) -> Message:
         """The worst status of the checks: it decides on traffic, as for DNS."""
         return worst({check.status for check in self.checks or []})
@@ -55,6 +71,12 @@ def instances(client: Client, name: str) -> tuple[list[CatalogInstance], int]:
     _index, entries = health_instances(client, name)
     found = _readable(entries)
     return found, len(entries) - len(found)
+
+
+def with_id(client: Client, name: str, service_id: str) -> list[CatalogInstance]:
+    """The service's entries with this id, of which each node can have one. Raises `ConsulError`."""
+    _index, entries = health_instances(client, name, service_id=service_id)
+    return [instance for instance in _readable(entries) if instance.service.id == service_id]
 
 
 def follow(client: Client, name: str, index: int, wait: float) -> tuple[int, list[CatalogInstance]]:

@@ -60,6 +60,10 @@ class Client(consul.Consul):
 
     http_connect = connect  # py-consul's name for the same hook
 
+    def another(self) -> "Client":
+        """A client for the same address, with a connection of its own."""
+        return Client(self.address, self._timeouts)
+
     def __enter__(self) -> "Client":
         return self
 

@@ -62,8 +62,14 @@ def deregister(client: Client, service_id: str) -> bool:
     return True
 
 
+def remove_from_catalog(client: Client, node: str, service_id: str) -> None:
+    """Remove a node's service from the catalog alone: a living agent of that node puts it back within minutes."""
+    _write(client, "/v1/catalog/deregister", json.dumps({"Node": node, "ServiceID": service_id}))
+
+
 class AgentCheck(BaseModel):
     id: str = Field(alias="CheckID")
+    node: CutLine = Field("", alias="Node")
     name: CutLine = Field("", alias="Name")
     status: CutLine = Field("", alias="Status")
     notes: str = Field("", alias="Notes")
@@ -84,6 +90,11 @@ class AgentEntry(BaseModel):
 
     service: AgentService = Field(alias="Service")
     checks: list[AgentCheck] | None = Field(None, alias="Checks")
+
+    @property
+    def node(self) -> str:
+        """The agent's node, as the checks name it; empty without one."""
+        return next((check.node for check in self.checks or []), "")
 
 
 def agent_entry(client: Client, service_id: str) -> AgentEntry | None:
@@ -122,18 +133,16 @@ class _Self(BaseModel):
     member: _Member = Field(alias="Member")
 
 
-def catalog_instances(client: Client, name: str) -> list[dict[str, Any]]:
-    """The catalog's entries for the service: what other machines and DNS see."""
-    return _get(client, f"/v1/catalog/service/{name}", list[dict[str, Any]], MANY)
-
-
-def health_instances(client: Client, name: str, index: int = 0, wait: float = 0) -> tuple[int, list[Any]]:
+def health_instances(
+    client: Client, name: str, index: int = 0, wait: float = 0, service_id: str = ""
+) -> tuple[int, list[Any]]:
     """The answer's index, and the catalog's entries with their checks; see catalog.py for what one is.
 
-    With an `index` of at least 1 it is a blocking query, as `kv.query`.
+    With an `index` of at least 1 it is a blocking query, as `kv.query`; with `service_id` only those with this id.
     """
-    blocking = {"index": str(index), "wait": f"{wait}s"} if index else {}
-    return _query(client, f"/v1/health/service/{name}", list[Any], MANY, **blocking)
+    options = {"index": str(index), "wait": f"{wait}s"} if index else {}
+    options |= {"filter": f'Service.ID == "{service_id}"'} if service_id else {}
+    return _query(client, f"/v1/health/service/{name}", list[Any], MANY, **options)
 
 
 def names(client: Client) -> dict[str, Any]:

@@ -31,6 +31,11 @@ def _any_registered(values: list[float]) -> float | None:
     return float(max(values) > 0) if any(values) else None
 
 
+def _one_less(values: list[float]) -> float | None:
+    """Of a number that one of the workers sets one higher, because 0 stands for not known."""
+    return max(values) - 1 if any(values) else None
+
+
 HITS = Counter("counter_hits_total", "Page views counted in Redis and shown to a visitor.")
 FAILURES = Counter(
     "counter_failures_total", "Page views not counted: answered 503, or 500 when internal.", "kind", FAILURE_KINDS
@@ -68,6 +73,11 @@ REGISTERED = Gauge(
 )
 REGISTRATIONS = Counter(f"{PREFIX}_registration_writes_total", "Registrations written: the first, and each repair.")
 REGISTRATION_ERRORS = Counter(f"{PREFIX}_registration_errors_total", "Failed attempts to keep the registration.")
+OTHER_NODES = Gauge(
+    f"{PREFIX}_registration_other_nodes",
+    "Other nodes that have an entry with this instance's id; absent while that is not known.",
+    _one_less,
+)
 POOL_CONNECTIONS = Gauge(f"{PREFIX}_redis_pool_connections", "Open connections to Redis, over all workers.")
 BUILD = Info(
     f"{PREFIX}_build_info",
@@ -79,7 +89,7 @@ BUILD = Info(
 
 _FAMILIES: tuple[Family, ...] = (
     *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, STATE, REJECTED, WATCH_ERRORS, CONTACT_AT),
-    *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, POOL_CONNECTIONS, BUILD),
+    *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, OTHER_NODES, POOL_CONNECTIONS, BUILD),
 )
 # For one version beside the new ones, so that dashboards and alerts can follow.
 _FORMER_NAMES: dict[str, Family] = {

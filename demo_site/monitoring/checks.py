@@ -10,10 +10,13 @@ from ..config.masking import Masker
 from ..config.source import QUICK
 from ..config.status import CURRENT, FILE, REJECTED, SNAPSHOT, STALE
 from ..consul_agent import kv, services
+from ..consul_agent.catalog import CatalogInstance
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
+from ..consul_agent.services import AgentEntry
 from ..instance import transitions
 from ..messages import Message, _, joined
+from ..registration import other_nodes
 from ..registration.definition import DefinitionInvalid, instance_id
 from .health import redis_error
 
@@ -106,14 +109,37 @@ def _document(live: Live) -> Line:
 
 
 def _registration(live: Live, client: Client) -> Line:
-    """What the agent says of this instance."""
+    """What the agent says of this instance, and on which other nodes the catalog has it."""
     try:
         service_id = instance_id(live.start.environment)
         entry = services.agent_entry(client, service_id)
+        others = _elsewhere(live, client, service_id, entry)
     except DefinitionInvalid as error:
         return Line("Registration", "bad", error.message, _("Correct the SERVICE_ variables."))
     except ConsulError as error:
         return Line("Registration", "note", error.message)
+    line = _at_the_agent(service_id, entry) if entry or not others else _at_another_agent(service_id)
+    if not others:
+        return line
+    text = joined([line.text, *map(other_nodes.described, others)], "; ")
+    remedies = [line.remedy] if line.remedy else []
+    remedy = joined([*remedies, other_nodes.remedy(others[0])], " ")
+    return replace(line, level="bad" if line.level == "bad" else "note", text=text, remedy=remedy)
+
+
+def _elsewhere(live: Live, client: Client, service_id: str, entry: AgentEntry | None) -> list[CatalogInstance]:
+    if entry and not entry.node:  # it has no checks, which name the node: the entry was not made by this site
+        return []
+    name = entry.service.name if entry else live.start.environment["SERVICE_NAME"]
+    return other_nodes.find(client, name, service_id, entry.node if entry else "")
+
+
+def _at_another_agent(service_id: str) -> Line:
+    remedy = _("CONSUL_HTTP_ADDR leads to another agent than the one that it was registered with.")
+    return Line("Registration", "note", _("%(id)s is not registered with this agent", id=service_id), remedy)
+
+
+def _at_the_agent(service_id: str, entry: AgentEntry | None) -> Line:
     if entry is None:
         text = _("%(id)s is not registered with this agent: nobody finds it by name", id=service_id)
         remedy = _("Run `manage.py consul_register`, or start with CONSUL_REGISTER=1.")

@@ -55,6 +55,10 @@ class ServiceDefinition:
     check_host: str = ""
 
     @property
+    def place(self) -> tuple[str, int]:
+        return self.address, self.port
+
+    @property
     def base_url(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"{self.scheme}://{host}:{self.port}"

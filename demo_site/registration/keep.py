@@ -6,17 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .. import metrics
-from ..consul_agent import services
+from ..consul_agent import catalog, services
+from ..consul_agent.catalog import CatalogInstance
 from ..consul_agent.client import Client
 from ..consul_agent.durations import jittered, seconds
 from ..consul_agent.errors import ConsulError, Missing
 from ..messages import _
 from .definition import ServiceDefinition
-from .register import in_catalog, repair
+from .other_nodes import OtherNodes
+from .register import repair
 from .self_check import Verdict, live, ready
 
 # With either of them and a step on top, a lost entry is back within 5 s of its loss, or of Consul's return.
 CHECK_SECONDS = 2.5
+# A balancer that leads each request to another agent moves the entry at each step: what one finds then is not removed.
+SETTLED_SECONDS = 10.0
+LOOK_SECONDS = 60.0  # between two looks at the catalog for entries on other nodes
 # The watch and the publisher retry a failing Consul too: all three stay below one request a second.
 MOST_BACKOFF_SECONDS = 2.8
 
@@ -44,6 +49,10 @@ class Keeper:
         self._address_is_old = True
         self._next_heartbeat = 0.0
         self._unverified = False
+        self._node = ""  # of the agent that has the entry
+        self._settled_at = 0.0
+        self._look_at = 0.0
+        self._others = OtherNodes(client)
         self._token: str | None = None  # of the last step
         self._logged: set[type] = set()  # kinds of failures
 
@@ -75,6 +84,7 @@ class Keeper:
         metrics.REGISTERED.set(-1)
         if found:
             logger.info("Deregistered %s", self._definition.id)
+        self._others.leave(self._definition, "" if found else self._node)
 
     def heartbeat(self) -> None:
         """Report `/readyz` and `/livez` to the TTL checks. Raises `ConsulError`."""
@@ -94,8 +104,10 @@ class Keeper:
         # The agent syncs the entry to the catalog with the token that registered it, which may be deleted next.
         token = self._client.http.token()
         is_renewed = self._token not in (None, token)
-        registered = repair(self._client, self._definition, lambda: self._ready().status, again=is_renewed)
+        registered, node = repair(self._client, self._definition, lambda: self._ready().status, again=is_renewed)
         self._token = token
+        if node not in ("", self._node):
+            self._moved(node)
         if registered:
             metrics.REGISTRATIONS.inc()
             logger.info("Registered %s with Consul", self._definition.id)
@@ -105,16 +117,45 @@ class Keeper:
             self.heartbeat()
         if registered:  # an agent that lost the entry may be a new one; and it needs a moment to update the catalog
             self._address_is_old = self._unverified = True
-        elif self._unverified:
-            self._verify()
+        elif self._unverified or time.monotonic() >= self._look_at:
+            self._look()
         self._succeeded()
+
+    def _moved(self, node: str) -> None:
+        """The agent that answers is the one of another node than before."""
+        now = time.monotonic()
+        if self._node and now >= self._settled_at:
+            logger.warning(
+                "%s leads to the agent of node %s now; %s was registered on node %s. It should name one agent",
+                *(self._client.address.url, node, self._definition.id, self._node),
+            )
+        self._node, self._address_is_old, self._unverified = node, True, True
+        self._settled_at = now + SETTLED_SECONDS
 
     def _ready(self) -> Verdict:
         return ready(self._definition, self._own_url)
 
-    def _verify(self) -> None:
+    def _look(self) -> None:
+        """Look the entry up in the catalog, and others with its id. Once verified, that may fail."""
+        definition = self._definition
+        try:
+            found = catalog.with_id(self._client, definition.name, definition.id)
+        except ConsulError:
+            if self._unverified:
+                raise
+            self._others.forget()
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            return
+        others = [entry for entry in found if self._node and entry.node_name != self._node]
+        self._verify([entry for entry in found if entry not in others])
+        is_settled = time.monotonic() >= self._settled_at
+        self._look_at = time.monotonic() + LOOK_SECONDS if is_settled else self._settled_at
+        self._others.review(definition, others, removes=is_settled)
+
+    def _verify(self, own: list[CatalogInstance]) -> None:
         """An agent accepts an entry even if its own token does not allow it to update the catalog."""
-        if not in_catalog(self._client, self._definition, bound=0.0):
+        self._unverified = not any(entry.place == self._definition.place for entry in own)
+        if self._unverified:
             raise Missing(
                 _(
                     "The agent has it, but the catalog does not show it, so nobody will find it. With ACLs on, the "
@@ -122,12 +163,13 @@ class Keeper:
                     "`service:write`."
                 )
             )
-        self._unverified = False
 
     def _failed(self, error: ConsulError) -> None:
         """Log each kind of failure once, until the next success."""
         metrics.REGISTRATION_ERRORS.inc()
         metrics.REGISTERED.set(-1)
+        self._others.forget()
+        self._look_at = 0.0
         if type(error) not in self._logged:
             self._logged.add(type(error))
             logger.warning("The registration of %s cannot be kept: %s", self._definition.id, error)

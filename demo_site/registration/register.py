@@ -3,8 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
-from ..consul_agent import services
+from ..consul_agent import catalog, services
 from ..consul_agent.client import Client
 from .definition import ServiceDefinition
 
@@ -14,8 +15,15 @@ _DEFAULT_WEIGHTS = {"Passing": 1, "Warning": 1}
 logger = logging.getLogger(__name__)
 
 
-def repair(client: Client, definition: ServiceDefinition, status: Callable[[], str], *, again: bool = False) -> bool:
-    """Make the agent's entry the desired one. True when that took a registration. Raises `ConsulError`.
+class Outcome(NamedTuple):
+    """Whether it took a registration, and the node of the agent that had the entry before; empty where it had none."""
+
+    is_registered: bool
+    node: str
+
+
+def repair(client: Client, definition: ServiceDefinition, status: Callable[[], str], *, again: bool = False) -> Outcome:
+    """Make the agent's entry the desired one. Raises `ConsulError`.
 
     `status` tells the readiness check's status until Consul first runs it. `again`: register in any case.
     """
@@ -29,7 +37,7 @@ def repair(client: Client, definition: ServiceDefinition, status: Callable[[], s
         if check.id not in ours and not check.id.startswith(services.MAINTENANCE):
             services.remove_check(client, check.id)
             logger.warning("Removed the check %s, which is not in the registration of %s", check.id, definition.id)
-    return is_due
+    return Outcome(is_due, entry.node if entry else "")
 
 
 def is_desired(entry: services.AgentEntry, definition: ServiceDefinition) -> bool:
@@ -54,10 +62,9 @@ def in_catalog(client: Client, definition: ServiceDefinition, bound: float = CAT
     """Whether the catalog has the instance at its address and port; waits up to `bound` seconds for that."""
     deadline = time.monotonic() + bound
     while True:
-        for entry in services.catalog_instances(client, definition.name):
-            place = entry.get("ServiceAddress"), entry.get("ServicePort")
-            if entry.get("ServiceID") == definition.id and place == (definition.address, definition.port):
-                return True
+        found = catalog.with_id(client, definition.name, definition.id)
+        if any(entry.place == definition.place for entry in found):
+            return True
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)

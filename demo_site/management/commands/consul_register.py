@@ -64,7 +64,7 @@ class Command(BaseCommand):
             raise CommandError(problem, returncode=os.EX_CONFIG) from None
 
     def _register(self, client: Client, definition: ServiceDefinition) -> None:
-        is_new = repair(client, definition, lambda: ready(definition).status)
+        is_new, _node = repair(client, definition, lambda: ready(definition).status)
         if definition.check == "ttl":
             Keeper(client, definition).heartbeat()
         if not in_catalog(client, definition):

@@ -1,0 +1,174 @@
+"""An entry belongs to the agent that it was made at: what happens when the address leads to another one."""
+
+import itertools
+import logging
+import time
+
+import pytest
+
+from demo_site import metrics
+from demo_site.consul_agent import catalog
+from demo_site.consul_agent.address import AgentAddress
+from demo_site.consul_agent.client import Client
+from demo_site.environment import Environment
+from demo_site.identity import NAME
+from demo_site.metrics.families import text
+from demo_site.registration import keep
+from demo_site.registration.definition import define
+from demo_site.registration.keep import Keeper
+from tests.support.consul import ConsulServer
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+DEFINITION = define(Environment({"SERVICE_ID": "one", "SERVICE_PORT": "1"}), timeout="100ms")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ConsulServer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def agents(server):
+    """Two client agents of one datacenter."""
+    with ConsulServer(joins=server) as first, ConsulServer(joins=server) as second:
+        yield first, second
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch, caplog):
+    monkeypatch.setattr(keep, "SETTLED_SECONDS", 0)
+    monkeypatch.setattr(keep, "LOOK_SECONDS", 0)
+    caplog.set_level(logging.INFO, "demo_site")
+
+
+@pytest.fixture
+def switch(agents, new_proxy):
+    """What CONSUL_HTTP_ADDR names: it leads to the first agent, until it is switched."""
+    yield new_proxy(agents[0].http_port)
+    for agent in agents:
+        if agent.running:
+            agent.deregister_all()
+
+
+class Balancer(Proxy):
+    """Leads each connection to the next of these agents."""
+
+    def __init__(self, agents):
+        self._turns = itertools.cycle(agent.http_port for agent in agents)
+        super().__init__(0)
+
+    @property
+    def target_port(self):
+        return next(self._turns)
+
+    @target_port.setter
+    def target_port(self, _port):
+        pass
+
+
+def keeper_through(proxy):
+    return Keeper(Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address})), DEFINITION)
+
+
+def nodes(server):
+    """The nodes with an entry of this id."""
+    return {entry["Node"]["Node"] for entry in server.health(NAME) if entry["Service"]["ID"] == "one"}
+
+
+def step_until(steps, condition, message):
+    """Let the keeper go on until this is so."""
+
+    def is_so():
+        next(steps)
+        return condition()
+
+    wait_until(is_so, 30, message, interval=0.1)
+
+
+def lead_to(proxy, agent):
+    proxy.target_port = agent.http_port
+    proxy.cut()
+
+
+def counted():
+    lines = text(metrics.OTHER_NODES).splitlines()[2:]
+    return float(lines[0].split()[-1]) if lines else None
+
+
+def leave(keeper):
+    for pause in keeper.leave():
+        time.sleep(pause)
+
+
+def test_entry_at_an_agent_that_the_address_no_longer_leads_to_is_told_until_that_agent_fails(
+    server, agents, switch, caplog
+):
+    first, second = agents
+    keeper = keeper_through(switch)
+    steps = keeper.steps()
+    step_until(steps, lambda: nodes(server) == {first.node} and counted() == 0, "the registration")
+    lead_to(switch, second)
+    step_until(steps, lambda: counted() == 1, "the other one to be counted")
+    assert nodes(server) == {first.node, second.node}
+    for _ in range(3):
+        next(steps)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert f"leads to the agent of node {second.node} now; one was registered on node {first.node}" in told[0]
+    assert f"one has an entry on another node, {first.node}, at 127.0.0.1:1. " in told[1]
+    assert "run `consul services deregister -id=one` there" in told[1]
+    assert len(told) == 2, "each is told once"
+
+    first.kill()
+    step_until(steps, lambda: nodes(server) == {second.node} and counted() == 0, "the entry to be removed")
+    assert f"Removed the entry of one that was left on node {first.node}" in caplog.text
+    leave(keeper)
+    assert counted() is None
+    first.start()
+
+
+def test_balancer_between_agents_leaves_one_entry(server, agents, switch, caplog):
+    """The keeper stays on its connection, and reaches the other agent by another one."""
+    with Balancer(agents) as balancer:
+        keeper = keeper_through(balancer)
+        steps = keeper.steps()
+        step_until(steps, lambda: counted() == 0, "the registration")
+        [before] = nodes(server)
+        balancer.cut()
+        step_until(steps, lambda: nodes(server) not in ({before}, set()), "the other agent to be asked")
+        step_until(steps, lambda: counted() == 0 and len(nodes(server)) == 1, "one entry")
+        assert "Removed the entry of one" in caplog.text
+        balancer.cut()  # the end finds an agent that has none
+        leave(keeper)
+        wait_until(lambda: nodes(server) == set(), message="no entry to stay")
+
+
+def test_another_instance_with_the_same_id_is_told_and_stays(server, agents, switch, caplog):
+    first, second = agents
+    second.register(NAME, ID="one", Address="10.0.0.9", Port=8000)
+    keeper = keeper_through(switch)
+    step_until(keeper.steps(), lambda: counted() == 1, "the other one to be counted")
+    assert f"one has an entry on another node, {second.node}, at 10.0.0.9:8000" in caplog.text
+    assert "give each its own SERVICE_ID" in caplog.text
+    leave(keeper)
+    assert nodes(server) == {second.node}
+
+
+def test_only_entries_with_the_id_are_read(server, agents, switch):
+    for name in ("one", "two"):
+        agents[0].register(NAME, ID=name, Port=1)
+    with Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": server.address})) as client:
+        [entry] = wait_until(lambda: catalog.with_id(client, NAME, "one"))
+        assert (entry.node_name, entry.place, entry.agent_failed) == (agents[0].node, ("127.0.0.1", 1), False)
+
+
+def test_catalog_that_cannot_be_read_makes_it_unknown_and_no_failure(server, agents, switch, caplog):
+    """The last test, because the server has ended then. Its agents go on."""
+    steps = keeper_through(switch).steps()
+    step_until(steps, lambda: counted() == 0, "the registration")
+    server.kill()
+    step_until(steps, lambda: counted() is None, "the other nodes to be unknown")
+    assert "cannot be kept" not in caplog.text
