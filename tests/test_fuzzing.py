@@ -37,7 +37,7 @@ from demo_site.fleet.publisher import Publisher
 from demo_site.management import fleet as fleet_command
 from demo_site.messages import Message, joined
 from demo_site.redis_cache import probe
-from demo_site.registration import register
+from demo_site.registration import other_nodes, register
 from demo_site.registration.definition import DefinitionInvalid, ServiceDefinition, define
 from demo_site.serving import client_address
 from demo_site.startup import StartupError
@@ -122,6 +122,12 @@ def find_in_catalog(client):
     register.in_catalog(client, DEFINITION, bound=0)
 
 
+def read_other_nodes(client):
+    for entry in other_nodes.find(client, "name", "name-1", services.agent_entry(client, "name-1")):
+        assert other_nodes.described(entry) and other_nodes.remedy(entry)
+        other_nodes.remove(client, DEFINITION, entry)
+
+
 QUESTIONS = {
     "a key": read_key,
     "a blocking query": lambda client: kv.query(client, KEY, 6),
@@ -139,6 +145,7 @@ QUESTIONS = {
     "the agent's entry": lambda client: services.agent_entry(client, "name-1"),
     "repair": lambda client: register.repair(client, DEFINITION, lambda: "passing"),
     "the catalog's entry": find_in_catalog,
+    "other nodes": read_other_nodes,
     "deregistering": lambda client: services.deregister(client, "name-1"),
     "the address": services.advertised_address,
     "instances": lambda client: catalog.instances(client, "name"),

@@ -1,8 +1,10 @@
 """An entry belongs to the agent that it was made at: what happens when the address leads to another one."""
 
 import itertools
+import json
 import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +15,12 @@ from demo_site.consul_agent.client import Client
 from demo_site.environment import Environment
 from demo_site.identity import NAME
 from demo_site.metrics.families import text
+from demo_site.monitoring import checks
 from demo_site.registration import keep
 from demo_site.registration.definition import define
 from demo_site.registration.keep import Keeper
 from tests.support.consul import ConsulServer
+from tests.support.documents import SMALLEST
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
@@ -147,7 +151,7 @@ def test_balancer_between_agents_leaves_one_entry(server, agents, switch, caplog
 
 
 def test_another_instance_with_the_same_id_is_told_and_stays(server, agents, switch, caplog):
-    first, second = agents
+    second = agents[1]
     second.register(NAME, ID="one", Address="10.0.0.9", Port=8000)
     keeper = keeper_through(switch)
     step_until(keeper.steps(), lambda: counted() == 1, "the other one to be counted")
@@ -155,6 +159,48 @@ def test_another_instance_with_the_same_id_is_told_and_stays(server, agents, swi
     assert "give each its own SERVICE_ID" in caplog.text
     leave(keeper)
     assert nodes(server) == {second.node}
+
+
+@pytest.fixture
+def client(agents):
+    with Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": agents[0].address})) as opened:
+        yield opened
+
+
+def line_of(client):
+    live = SimpleNamespace(start=SimpleNamespace(environment=Environment({"SERVICE_ID": "one"})))
+    return checks._registration(live, client)
+
+
+def test_admin_names_the_node_of_each_entry(server, agents, switch, client):
+    first, second = agents
+    assert "nobody finds it by name" in line_of(client).text
+    second.register(NAME, ID="one", Address="10.0.0.9", Port=8000)
+    wait_until(lambda: nodes(server) == {second.node})
+    entry = f"one has an entry on another node, {second.node}, at 10.0.0.9:8000"
+    line = line_of(client)
+    assert (line.level, line.text) == ("note", f"one is not registered with this agent; {entry}")
+    assert "leads to another agent than the one that it was registered with" in line.remedy
+    check = {"TTL": "10m", "Status": "passing"}
+    for status, level in (("passing", "note"), ("critical", "bad")):
+        first.deregister_all()  # a check that is there keeps its status
+        first.register(NAME, ID="one", Port=8000, Check=check | {"Status": status})
+        line = line_of(client)
+        assert line.level == level
+        assert line.text.startswith("one at ") and line.text.endswith(f"; {entry}")
+        assert "give each its own SERVICE_ID" in line.remedy
+
+
+def test_commands_name_the_node_of_an_entry_that_is_not_theirs(agents, switch, new_site, tmp_path):
+    first, second = agents
+    second.register(NAME, ID="one", Address="10.0.0.9", Port=8000)
+    path = tmp_path / "document.json"
+    path.write_text(json.dumps(SMALLEST))
+    site = new_site({"CONSUL_HTTP_ADDR": first.address, "DEMO_CONFIG_FILE": str(path), "SERVICE_ID": "one"})
+    for command in ("consul_deregister", "consul_register"):
+        ended = site.command(command)
+        assert ended.status == 0
+        assert f"one has an entry on another node, {second.node}, at 10.0.0.9:8000. If that is another" in ended.stderr
 
 
 def test_only_entries_with_the_id_are_read(server, agents, switch):

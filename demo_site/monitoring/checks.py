@@ -10,7 +10,6 @@ from ..config.masking import Masker
 from ..config.source import QUICK
 from ..config.status import CURRENT, FILE, REJECTED, SNAPSHOT, STALE
 from ..consul_agent import kv, services
-from ..consul_agent.catalog import CatalogInstance
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..consul_agent.services import AgentEntry
@@ -113,7 +112,8 @@ def _registration(live: Live, client: Client) -> Line:
     try:
         service_id = instance_id(live.start.environment)
         entry = services.agent_entry(client, service_id)
-        others = _elsewhere(live, client, service_id, entry)
+        name = entry.service.name if entry else live.start.environment["SERVICE_NAME"]
+        others = other_nodes.find(client, name, service_id, entry)
     except DefinitionInvalid as error:
         return Line("Registration", "bad", error.message, _("Correct the SERVICE_ variables."))
     except ConsulError as error:
@@ -125,13 +125,6 @@ def _registration(live: Live, client: Client) -> Line:
     remedies = [line.remedy] if line.remedy else []
     remedy = joined([*remedies, other_nodes.remedy(others[0])], " ")
     return replace(line, level="bad" if line.level == "bad" else "note", text=text, remedy=remedy)
-
-
-def _elsewhere(live: Live, client: Client, service_id: str, entry: AgentEntry | None) -> list[CatalogInstance]:
-    if entry and not entry.node:  # it has no checks, which name the node: the entry was not made by this site
-        return []
-    name = entry.service.name if entry else live.start.environment["SERVICE_NAME"]
-    return other_nodes.find(client, name, service_id, entry.node if entry else "")
 
 
 def _at_another_agent(service_id: str) -> Line:

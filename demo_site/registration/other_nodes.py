@@ -12,6 +12,7 @@ from ..consul_agent import catalog, services
 from ..consul_agent.catalog import CatalogInstance
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
+from ..consul_agent.services import AgentEntry
 from ..messages import Message, _
 from .definition import ServiceDefinition
 
@@ -66,8 +67,11 @@ class OtherNodes:
             logger.warning("%s", text)
 
 
-def find(client: Client, name: str, service_id: str, node: str) -> list[CatalogInstance]:
-    """The entries with this id on other nodes than this one. Raises `ConsulError`."""
+def find(client: Client, name: str, service_id: str, here: AgentEntry | None) -> list[CatalogInstance]:
+    """The entries with this id on other nodes than the agent's, which has the entry `here`. Raises `ConsulError`."""
+    if here and not here.node:  # without a check, which would name the node: this site did not make it
+        return []
+    node = here.node if here else ""
     return [entry for entry in catalog.with_id(client, name, service_id) if entry.node_name != node]
 
 

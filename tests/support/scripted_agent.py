@@ -55,7 +55,8 @@ SERVICE = {
     "EnableTagOverride": False,
 }
 CHECK = {"CheckID": "service:name-1:ready", "Name": "ready (/readyz)", "Status": "passing", "Notes": "", "Output": ""}
-CATALOG = {"Node": {"Address": "10.0.0.1"}, "Service": SERVICE, "Checks": [CHECK]}
+CHECK |= {"Node": "here"}
+CATALOG = {"Node": {"Node": "there", "Address": "10.0.0.1"}, "Service": SERVICE, "Checks": [CHECK]}
 
 
 _REDIS = SMALLEST["redis_config"]
@@ -74,7 +75,6 @@ _BY_PATH = {
     "/v1/txn": _WRITTEN,
     "/v1/agent/health/service/id/": {"AggregatedStatus": "passing", "Service": SERVICE, "Checks": [CHECK]},
     "/v1/agent/self": {"Member": {"Addr": "127.0.0.1"}},
-    "/v1/catalog/service/": [{"ServiceID": "name-1", "ServiceAddress": "127.0.0.1", "ServicePort": 8000}],
     "/v1/health/service/": [CATALOG, CATALOG],
     "/v1/catalog/services": {"consul": [], "name": ["a", "b"]},
     "/v1/session/create": {"ID": "adf4238a-882b-9ddc-4a9d-5b6758e4159e"},

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ...consul_agent import services
 from ...consul_agent.client import Client
 from ...consul_agent.errors import ConsulError
+from ...registration import other_nodes
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
 from ...registration.register import in_catalog, repair
@@ -77,6 +78,9 @@ class Command(BaseCommand):
         place = f"{definition.name} as {definition.id} at {definition.address}:{definition.port}"
         outcome = "registered" if is_new else "already registered, nothing changed"
         self.stdout.write(f"{place}: {outcome}; agent and catalog show it.")
+        here = services.agent_entry(client, definition.id)
+        for entry in other_nodes.find(client, definition.name, definition.id, here):
+            self.stderr.write(f"{other_nodes.described(entry)}. {other_nodes.remedy(entry)}")
 
     def _keep(self, client: Client, definition: ServiceDefinition) -> None:
         stop = threading.Event()
