@@ -50,12 +50,12 @@ def _no_pauses(monkeypatch, caplog):
 
 
 @pytest.fixture
-def switch(agents, new_proxy):
+def switch(server, agents, new_proxy):
     """What CONSUL_HTTP_ADDR names: it leads to the first agent, until it is switched."""
     yield new_proxy(agents[0].http_port)
     for agent in agents:
-        if agent.running:
-            agent.deregister_all()
+        agent.deregister_all()
+    wait_until(lambda: nodes(server) == set(), message="no entry to stay")
 
 
 class Balancer(Proxy):
@@ -74,8 +74,9 @@ class Balancer(Proxy):
         pass
 
 
-def keeper_through(proxy):
-    return Keeper(Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": proxy.address})), DEFINITION)
+def keeper_through(agent):
+    """A keeper of the agent, or of what leads to one."""
+    return Keeper(Client(AgentAddress.from_environ({"CONSUL_HTTP_ADDR": agent.address})), DEFINITION)
 
 
 def nodes(server):
@@ -111,27 +112,26 @@ def leave(keeper):
 def test_entry_at_an_agent_that_the_address_no_longer_leads_to_is_told_until_that_agent_fails(
     server, agents, switch, caplog
 ):
-    first, second = agents
-    keeper = keeper_through(switch)
-    steps = keeper.steps()
-    step_until(steps, lambda: nodes(server) == {first.node} and counted() == 0, "the registration")
-    lead_to(switch, second)
-    step_until(steps, lambda: counted() == 1, "the other one to be counted")
-    assert nodes(server) == {first.node, second.node}
-    for _ in range(3):
-        next(steps)
+    second = agents[1]
+    with ConsulServer(joins=server) as first:
+        lead_to(switch, first)
+        keeper = keeper_through(switch)
+        steps = keeper.steps()
+        step_until(steps, lambda: nodes(server) == {first.node} and counted() == 0, "the registration")
+        lead_to(switch, second)
+        step_until(steps, lambda: counted() == 1, "the other one to be counted")
+        assert nodes(server) == {first.node, second.node}
+        for _ in range(3):
+            next(steps)
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert f"leads to the agent of node {second.node} now; one was registered on node {first.node}" in told[0]
     assert f"one has an entry on another node, {first.node}, at 127.0.0.1:1. " in told[1]
     assert "run `consul services deregister -id=one` there" in told[1]
     assert len(told) == 2, "each is told once"
-
-    first.kill()
     step_until(steps, lambda: nodes(server) == {second.node} and counted() == 0, "the entry to be removed")
     assert f"Removed the entry of one that was left on node {first.node}" in caplog.text
     leave(keeper)
     assert counted() is None
-    first.start()
 
 
 def test_balancer_between_agents_leaves_one_entry(server, agents, switch, caplog):
@@ -211,10 +211,10 @@ def test_only_entries_with_the_id_are_read(server, agents, switch):
         assert (entry.node_name, entry.place, entry.agent_failed) == (agents[0].node, ("127.0.0.1", 1), False)
 
 
-def test_catalog_that_cannot_be_read_makes_it_unknown_and_no_failure(server, agents, switch, caplog):
-    """The last test, because the server has ended then. Its agents go on."""
-    steps = keeper_through(switch).steps()
-    step_until(steps, lambda: counted() == 0, "the registration")
-    server.kill()
-    step_until(steps, lambda: counted() is None, "the other nodes to be unknown")
-    assert "cannot be kept" not in caplog.text
+def test_catalog_that_cannot_be_read_makes_it_unknown_and_no_failure(caplog):
+    with ConsulServer() as own_server, ConsulServer(joins=own_server) as agent:
+        steps = keeper_through(agent).steps()
+        step_until(steps, lambda: counted() == 0, "the registration")
+        own_server.kill()
+        step_until(steps, lambda: counted() is None, "the other nodes to be unknown")
+        assert "cannot be kept" not in caplog.text
