@@ -128,7 +128,7 @@ class ChangePage:
 
     def change(self, stored: repository.StoredDocument, new: Document, comment: str, masks: Masker) -> history.Save:
         """The proposed change, as it will stand in the history."""
-        before = masking.shown(given(stored.document), masks) if stored.document else None
+        before = changes.as_shown(stored, self.live.in_force.revision, masks)
         return history.Save(
             saved_at=timestamp(datetime.now(UTC)),
             user=self.request.user.get_username(),
@@ -251,5 +251,5 @@ def _message(change: history.Save) -> str:
 def _text(shown: Shown) -> str:
     """For the log: true, false and lists as JSON has them."""
     if shown.value is None:
-        return "(not set)"
+        return "(not valid)" if shown.withheld else "(not set)"
     return shown.value if isinstance(shown.value, str) else json.dumps(shown.value, ensure_ascii=False)

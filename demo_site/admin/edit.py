@@ -18,6 +18,7 @@ from ..messages import Message, _, translated
 from . import conflicts, secret_shares
 from .change import ChangePage
 from .forms import ConfigurationForm, Origin, field_name, received, typed_unseen
+from .history import restorable
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,10 @@ class _EditPage(ChangePage):
         return self.masker(base, typed_unseen(self.data, self.request.session) if self.data else None)
 
     def page(self, form: Any, **more: Any) -> HttpResponse:
-        known = {"title": gettext("Edit the configuration"), "faults": form.origin.base.faults}
+        base, rejected = form.origin.base, self.live.status.rejected
+        known = {"title": gettext("Edit the configuration"), "faults": base.faults}
+        if base.index and (index := restorable(self.live, base.index)):
+            known |= {"restorable": index, "rejected": rejected}
         return self._page("edit", form, known | form.rows() | more)
 
     def _preview(self, form: ConfigurationForm, change: history.Save) -> HttpResponse:

@@ -11,26 +11,28 @@ from django.utils.translation import get_language, gettext
 
 from ..config.live import Live
 from ..config.source import QUICK
-from ..consul_agent.errors import ConsulError
-from ..fleet import this_worker
 from ..fleet.instances import Fleet, Instance, overview
 from ..fleet.publisher import LEAST_GAP_SECONDS
 from ..fleet.worker import Worker
-from ..messages import _
+from ..messages import Message, _
 
 _SETTLED_SECONDS = 2 * LEAST_GAP_SECONDS  # after a change every worker has published it
 _MOST_INSTANCES = 500  # on the page
 # By language, the rows of the last page: at the next refresh nearly all of hundreds of instances are as they were.
-_rendered: dict[str | None, dict[Instance, str]] = {}
+_rendered: dict[str | None, dict[tuple[Instance, Message | None], str]] = {}
 
 
-def shown(live: Live, index: int | None) -> dict[str, Any]:
-    """For the template: the rows of each instance, or why they cannot be read. `index` is the key's."""
-    known: dict[str, Any] = {"unpublished": this_worker.trouble()}
-    try:
-        found = _read(live, index)
-    except ConsulError as error:
-        return known | {"fleet_trouble": error.message}
+def read(live: Live, index: int | None) -> Fleet:
+    """The fleet; `index` is the key's. Raises `ConsulError`."""
+    # For a moment the others may have taken a change over and not published that yet.
+    is_new = (datetime.now(UTC) - live.in_force.revision.loaded_at).total_seconds() < _SETTLED_SECONDS
+    with live.start.open_client(QUICK) as client:
+        service = live.start.environment["SERVICE_NAME"]
+        return overview(client, live.start.key, service, None if is_new else index)
+
+
+def shown(found: Fleet, told: Message | None) -> dict[str, Any]:
+    """For the template: the rows of each instance. `told` is the reason of a rejection that the page says anyway."""
     # The ones that somebody must look at first.
     instances = sorted(found.instances, key=lambda instance: (instance.good, not instance.registered))
     notes = list(found.notes)
@@ -39,22 +41,15 @@ def shown(live: Live, index: int | None) -> dict[str, Any]:
         notes.append(_("There are more instances than this page shows. Not shown: %(count)s.", count=left))
     language = get_language()
     before = _rendered.get(language, {})
-    rows = {instance: before.get(instance) or _rows(instance) for instance in instances[:_MOST_INSTANCES]}
+    keys = [(instance, told) for instance in instances[:_MOST_INSTANCES]]
+    rows = {key: before.get(key) or _rows(*key) for key in keys}
     _rendered[language] = rows
-    return known | {"fleet": rows.values(), "fleet_notes": notes}
+    return {"fleet": rows.values(), "fleet_notes": notes}
 
 
-def _read(live: Live, index: int | None) -> Fleet:
-    # For a moment the others may have taken a change over and not published that yet.
-    is_new = (datetime.now(UTC) - live.in_force.revision.loaded_at).total_seconds() < _SETTLED_SECONDS
-    with live.start.open_client(QUICK) as client:
-        service = live.start.environment["SERVICE_NAME"]
-        return overview(client, live.start.key, service, None if is_new else index)
-
-
-def _rows(instance: Instance) -> str:
+def _rows(instance: Instance, told: Message | None) -> str:
     """Workers that run what they should are shown by index. Of the others one for each state, index and reason, with
-    the pids of all such: a document that one rejects, all reject.
+    the pids of all such: a document that one rejects, all reject. A reason that is `told` already is left out.
     """
     current, troubled = defaultdict(list), defaultdict(list)
     for worker in instance.workers:
@@ -65,9 +60,14 @@ def _rows(instance: Instance) -> str:
     known = {
         "instance": instance,
         "current": [(index, len(workers), _items(workers)) for index, workers in current.items()],
-        "troubled": [(alike[0], ", ".join(str(worker.pid) for worker in alike)) for alike in troubled.values()],
+        "troubled": [_troubled(alike, told) for alike in troubled.values()],
     }
     return render_to_string("demo_site/_fleet_instance.html", known)
+
+
+def _troubled(alike: list[Worker], told: Message | None) -> tuple[Worker, str, str | None]:
+    worker, pids = alike[0], ", ".join(str(each.pid) for each in alike)
+    return worker, pids, None if worker.rejected and worker.reason == told else worker.reason
 
 
 def _items(workers: Iterable[Worker]) -> str:

@@ -48,10 +48,10 @@ class CommentForm(forms.Form):
 
 
 class RollbackForm(CommentForm):
-    """The comment, and the secrets `asked` for, by path: no document at hand has them with the destination."""
+    """The reason, and the secrets `asked` for, by path: no document at hand has them with the destination."""
 
-    def __init__(self, asked: Iterable[str], data: Any = None) -> None:
-        super().__init__(data)
+    def __init__(self, asked: Iterable[str], data: Any = None, reason: str = "") -> None:
+        super().__init__(data, initial={"comment": reason})
         for path in asked:
             setting = FIELDS[path]
             self.fields[field_name(path)] = forms.CharField(

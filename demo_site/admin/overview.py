@@ -8,9 +8,13 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from ..config.live import Live
-from ..monitoring import checks, effective
+from ..consul_agent.errors import ConsulError
+from ..fleet import this_worker
+from ..fleet.instances import Fleet
+from ..messages import Message
+from ..monitoring import checks, effective, verdict
 from . import fleet
-from .history import last_changes
+from .history import last_changes, restorable
 
 
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -19,19 +23,34 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     known = _status(live)
     if "version" in known:  # do not wait for Consul in vain
         known |= last_changes(live)
-    known |= {"page": "overview", "title": gettext("Effective configuration"), "rows": effective.rows(live)}
+    rows = effective.rows(live, Message.of(live.status.state))  # why, the status says
+    known |= {"page": "overview", "title": gettext("Effective configuration"), "rows": rows}
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 
 
 def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The part of the page that changes by itself, for the script that asks for it again and again."""
-    return TemplateResponse(request, "demo_site/_status.html", _status(settings.CONFIGURATION))
+    known = {"title": gettext("Effective configuration")}
+    return TemplateResponse(request, "demo_site/_status.html", context | known | _status(settings.CONFIGURATION))
+
+
+def in_brief() -> dict[str, Any]:
+    """The verdict and the last change, for a template."""
+    live: Live = settings.CONFIGURATION
+    known = _status(live)
+    return known | (last_changes(live, 1) if "version" in known else {})
 
 
 def _status(live: Live) -> dict[str, Any]:
     lines, index = checks.lines(live)
-    known: dict[str, Any] = {"statuses": lines}
+    found: Fleet | None = None
+    known: dict[str, Any] = {"statuses": lines, "unpublished": this_worker.trouble()}
     if all(line.good for line in lines if line.what == "Consul"):
         known["version"] = f"{index} {live.in_force.revision.index}"  # what changes with the rest of the page
-        known |= fleet.shown(live, index)
-    return known
+        known["restorable"] = restorable(live, index)
+        try:
+            found = fleet.read(live, index)
+            known |= fleet.shown(found, live.status.reason)
+        except ConsulError as error:
+            known["fleet_trouble"] = error.message
+    return known | {"verdict": verdict.of(found, lines, index)}

@@ -6,10 +6,11 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver, path
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.functional import lazy
 from django.utils.module_loading import import_string
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.views.decorators.debug import sensitive_post_parameters
 
 from ..identity import LABEL, TITLES
@@ -24,6 +25,8 @@ _PAGES = (
     ("status/", "configuration_status", "overview.show_status", VIEW),
     ("edit/", "configuration_edit", "edit.edit", CHANGE),
     ("history/", "configuration_history", "history.show_history", VIEW),
+    ("restore/", "configuration_restore", "history.restore_in_force", ROLL_BACK),
+    ("history/<str:save_id>/restore/", "configuration_restore_version", "history.restore", ROLL_BACK),
     ("history/<str:save_id>/rollback/", "configuration_rollback", "history.roll_back", ROLL_BACK),
 )
 
@@ -38,6 +41,36 @@ class DemoAdminSite(admin.AdminSite):
             for route, name, page, permission in _PAGES
         ]
         return [*pages, *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Django's, and the pages of the configuration as one more application: so every sidebar has them."""
+        listed: list[Any] = super().get_app_list(request, app_label)
+        pages = self._pages(request)
+        if app_label or not pages:
+            return listed
+        known = {"name": gettext("Configuration"), "app_label": "configuration", "app_url": pages[0]["admin_url"]}
+        return [known | {"has_module_perms": True, "models": pages}, *listed]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """With a module of its own for the configuration, which has a verdict for who may view it."""
+        listed = super().get_app_list(request)
+        context = {"app_list": listed, "pages": self._pages(request)} | (extra_context or {})
+        if request.user.has_perm(VIEW):
+            context |= import_string(f"{__package__}.overview.in_brief")()
+        return super().index(request, context)
+
+    def _pages(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The links to the pages that the visitor may see, as `get_app_list` has models."""
+        pages = (
+            (gettext("Effective configuration"), "effective_configuration", VIEW),
+            (gettext("Edit"), "configuration_edit", CHANGE),
+            (gettext("History"), "configuration_history", VIEW),
+        )
+        return [
+            {"name": name, "object_name": page, "admin_url": reverse(f"admin:{page}"), "add_url": None, "perms": {}}
+            for name, page, permission in pages
+            if request.user.has_perm(permission)
+        ]
 
     def _allowed(self, page: str, permission: str) -> Callable[..., HttpResponse]:
         """The page for users with the permission, and 403 for others. What is typed stays out of error reports."""

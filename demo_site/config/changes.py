@@ -12,6 +12,8 @@ from ..document.fields import complete, destination, given, put, values
 from ..document.model import FIELDS, Document
 from ..document.parsing import Fault
 from ..messages import Message, _, joined
+from . import masking
+from .masking import Masker, Settings
 from .repository import StoredDocument
 from .revision import Revision
 
@@ -40,6 +42,15 @@ class Base:
         """What this secret is in each document at hand that would send it where these `settings`, by path, do."""
         places = [place.path for place in destination(FIELDS, path)]
         return [held[path] for held in self.held if all(held[place] == settings[place] for place in places)]
+
+    @property
+    def ruling(self) -> Mapping[str, Any]:
+        """The settings in force."""
+        return self.held[-1]
+
+    def is_from_force(self, path: str) -> bool:
+        """Whether the value is the one in force, because the stored one is wrong or cannot be read."""
+        return path in self.wrong or len(self.held) == 1
 
     def merged(self, new: Mapping[str, Any]) -> dict[str, Any]:
         """All settings by path as they are after `changed(new)`."""
@@ -96,6 +107,14 @@ def base(stored: StoredDocument, in_force: Revision) -> Base:
     repaired = {path: value for path, value in known.items() if path in wrong}
     as_stored = {path: right.get(path, field.default) for path, field in FIELDS.items()}
     return Base(stored.index, members, right | repaired, wrong, stored.faults, (as_stored, ruling))
+
+
+def as_shown(stored: StoredDocument, in_force: Revision, masks: Masker) -> Settings | None:
+    """The settings of the stored document as people may see them. None: what is stored is no JSON object."""
+    if json_object(stored.raw) is None:
+        return None if stored.index else masking.shown({}, masks)
+    start = base(stored, in_force)
+    return {**masking.shown(start.values, masks), **dict.fromkeys(start.wrong, masking.INVALID)}
 
 
 def places(path: str) -> Message:

@@ -16,7 +16,7 @@ from ..consul_agent import kv, listing
 from ..consul_agent.client import Client
 from ..consul_agent.errors import Missing, TooLong
 from ..messages import Line
-from .masking import Difference, Settings, Shown, differences
+from .masking import INVALID, Difference, Settings, Shown, differences
 
 _READ_SECONDS = 2.0  # for the entries of a page
 _NEIGHBOURS = 2  # entries beside those of a page: two clocks may have named neighbours the other way round
@@ -45,11 +45,14 @@ class Save:
         return _JSON.dump_json(self, exclude={"id", "index"})
 
     @property
-    def after(self) -> Settings | None:
-        """The settings that the save put in place."""
-        if self.replaced is None:
-            return None
-        return {**self.replaced, **{change.setting: change.after for change in self.changes}}
+    def after(self) -> Settings:
+        """The settings that the save put in place; where it is not known what it replaced, all that are set changed."""
+        return {**(self.replaced or {}), **{change.setting: change.after for change in self.changes}}
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it replaced a valid document."""
+        return bool(self.replaced_index and self.replaced) and INVALID not in (self.replaced or {}).values()
 
 
 _JSON = TypeAdapter(Save)
@@ -68,9 +71,9 @@ class Event:
     """One change of the document on the timeline: by a `save`, or with None outside of this site.
 
     `index` is 0 where the document was deleted. `changes` is None where it is not known what was there, `more` how many
-    others are not in it. `entry` is the entry's id, of a change outside the next older one's. Two are no changes:
-    `is_oldest`, what the oldest one replaced, and `is_unreadable`, an entry that cannot be read. `in_force_since` is
-    there for the version that this process runs.
+    others are not in it. `entry` is the entry's id, of a change outside the next older one's; `newer` is the save that
+    came next. Two are no changes: `is_oldest`, the oldest version that is known of, and `is_unreadable`, an entry that
+    cannot be read. `in_force_since` is there for the version that this process runs.
     """
 
     index: int
@@ -81,6 +84,7 @@ class Event:
     is_oldest: bool = False
     is_unreadable: bool = False
     in_force_since: datetime | None = None
+    newer: Save | None = None
 
 
 def new_id(now: datetime) -> str:
@@ -171,20 +175,20 @@ def timeline(page: Page, index: int, current: Settings | None) -> Iterator[Event
 
 def _events(entries: Sequence[Save | Unreadable], index: int | None, current: Settings | None) -> Iterator[Event]:
     """What the entries tell. `index` and `current` are the document after them, None where that is not known."""
-    saves = [entry for entry in entries if isinstance(entry, Save)]
+    newer: Save | None = None
     for entry in entries:
         if isinstance(entry, Unreadable):
             yield Event(entry.index, None, None, entry.id, is_unreadable=True)
             continue
         if index is not None and index != entry.index:
-            yield Event(index, None, _between(entry.after, current), entry.id)
+            yield Event(index, None, _between(entry.after, current), entry.id, newer=newer)
         yield Event(entry.index, entry, entry.changes, entry.id)
-        index, current = entry.replaced_index, entry.replaced
-    if index is not None and not saves:
-        yield Event(index, None, None)
-    elif index:
-        yield Event(index, None, None, is_oldest=True)
+        index, current, newer = entry.replaced_index, entry.replaced, entry
+    if index:
+        yield Event(index, None, None, is_oldest=True, newer=newer)
+    elif index is not None and newer is None:
+        yield Event(index, None, None)  # deleted
 
 
-def _between(before: Settings | None, after: Settings | None) -> Sequence[Difference] | None:
-    return None if before is None or after is None else differences(before, after)
+def _between(before: Settings, after: Settings | None) -> Sequence[Difference] | None:
+    return None if after is None else differences(before, after)

@@ -91,7 +91,7 @@ Value = str | bool | int | Finite | list[str] | None
 
 @dataclass(frozen=True)
 class Shown:
-    """A setting's value; `withheld` where a mask stands in its place. None: not set."""
+    """A setting's value; `withheld` where a mask stands in its place. None: not set, or with `withheld` not valid."""
 
     value: Value
     withheld: bool = False
@@ -99,6 +99,7 @@ class Shown:
 
 Settings = Mapping[str, Shown]
 UNSET = Shown(None)
+INVALID = Shown(None, withheld=True)  # what stands there may be a misplaced secret
 
 
 @dataclass(frozen=True)

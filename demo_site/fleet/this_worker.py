@@ -61,4 +61,5 @@ def _describe(live: Live, instance: str, started_at: str) -> Worker:
         registers=membership.current is not None,
         address=address,
         port=port,
+        rejected=status.rejected.index if status.rejected else None,
     )

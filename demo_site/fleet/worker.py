@@ -20,8 +20,9 @@ class Worker:
     """One serving process. `state`, `index` and `reason` are those of `/readyz`; times are ISO 8601 in UTC.
 
     `workers` is how many workers the instance should have, as far as this one knows, and `registers` whether the
-    instance registers itself. `state` is "unreadable" if the key's value is not what a worker publishes. At `address`
-    and `port` others reach the instance, as far as this worker knows.
+    instance registers itself. `rejected` is the ModifyIndex of a document that it does not take over. At `address` and
+    `port` others reach the instance, as far as this worker knows. `state` is "unreadable" if the key's value is not what
+    a worker publishes.
     """
 
     instance: str
@@ -35,6 +36,7 @@ class Worker:
     registers: bool = False
     address: str = ""
     port: int = 0
+    rejected: int | None = None
 
     @property
     def good(self) -> bool:
@@ -66,6 +68,7 @@ class _Published(BaseModel):
     registers: bool = False
     address: Line = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
+    rejected: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
     @property
     def message(self) -> str | None:
@@ -120,4 +123,5 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
         registers=said.registers,
         address=said.address,
         port=said.port,
+        rejected=said.rejected,
     )

@@ -31,7 +31,8 @@ _REMEDIES: Mapping[str, Message] = {
 class Line:
     """`what` is Consul, Redis, Document or Registration, `level` one of good, note, bad; `remedy` is what to do.
 
-    `since` is when it became so, or with `seen` when this instance, whichever worker, first saw it so.
+    `since` is when it became so, or with `seen` when this instance, whichever worker, first saw it so. `brief` is a
+    long text in a few words.
     """
 
     what: str
@@ -40,6 +41,7 @@ class Line:
     remedy: Message | None = None
     since: datetime | None = None
     seen: bool = False
+    brief: Message | None = None
 
     @property
     def title(self) -> str:
@@ -103,8 +105,12 @@ def _document(live: Live) -> Line:
         text = joined([status.state, revision.origin])
         return Line("Document", "good", text, since=max(status.since, revision.loaded_at))
     known = {"state": status.state, "reason": status.reason or "", "origin": revision.origin}
-    text = _("%(state)s: %(reason)s; in force: %(origin)s", **known)
-    return Line("Document", "bad", text, _REMEDIES.get(status.state), status.since)
+    remedy = _REMEDIES.get(status.state)
+    if status.rejected and status.state == REJECTED:
+        text = _("%(reason)s; in force: %(origin)s", **known)
+        brief = _("Version %(index)s is rejected", index=status.rejected.index)
+        return Line("Document", "bad", text, remedy, status.since, brief=brief)
+    return Line("Document", "bad", _("%(state)s: %(reason)s; in force: %(origin)s", **known), remedy, status.since)
 
 
 def _registration(live: Live, client: Client) -> Line:

@@ -15,7 +15,7 @@ from ..messages import _
 from .definition import ServiceDefinition
 from .other_nodes import OtherNodes
 from .register import repair
-from .self_check import Verdict, live, ready
+from .self_check import CheckResult, live, ready
 
 # With either of them and a step on top, a lost entry is back within 5 s of its loss, or of Consul's return.
 CHECK_SECONDS = 2.5
@@ -132,7 +132,7 @@ class Keeper:
         self._node, self._address_is_old, self._unverified = node, True, True
         self._settled_at = now + SETTLED_SECONDS
 
-    def _ready(self) -> Verdict:
+    def _ready(self) -> CheckResult:
         return ready(self._definition, self._own_url)
 
     def _look(self) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from django import template
 from django.utils.html import format_html
@@ -10,6 +11,12 @@ from django.utils.translation import gettext
 from ..messages import translated
 
 register = template.Library()
+# By level, a shape and a colour: whoever does not see the one sees the other.
+_ICONS = {
+    "good": '<circle cx="8" cy="8" r="7" fill="#2b7a4b"/>',
+    "note": '<path d="M8 1l8 14H0z" fill="#c98a00"/>',
+    "bad": '<path d="M1 1h14v14H1z" fill="#ba2121"/>',
+}
 
 
 @register.filter
@@ -28,6 +35,13 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(map(str, value))
     return str(translated(value, gettext))
+
+
+@register.filter
+def icon(level: str) -> str:
+    """The page's icon, as the address of an image."""
+    image = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">{_ICONS[level]}</svg>'
+    return f"data:image/svg+xml,{quote(image)}"
 
 
 @register.filter

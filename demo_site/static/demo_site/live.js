@@ -1,4 +1,4 @@
-// Keeps the status on the page up to date without a reload. Asks only while somebody looks.
+// Keeps the status on the page up to date without a reload: every few seconds while somebody looks, else once a minute.
 "use strict";
 
 (() => {
@@ -7,8 +7,10 @@
   if (!region) {
     return;
   }
+  const icon = document.querySelector("link[rel=icon]");
   const outdated = document.getElementById("configuration-outdated");
   const pause = Number(region.dataset.seconds) * 1000;
+  const hiddenPause = 60000; // the title and the icon are seen of a tab that is not
   const patience = 2 * pause; // the page itself waits for Consul and Redis for about 4 s at most
   let timer = 0;
   let request = null;
@@ -46,11 +48,21 @@
       document.getElementById(focused)?.focus({ preventScroll: true });
     }
     announceChanges(before);
+    showVerdict();
     outdated.hidden = !version() || version() === loaded;
+  };
+
+  // What is seen of a tab among others.
+  const showVerdict = () => {
+    const verdict = region.querySelector("[data-status=verdict]");
+    document.title = verdict.dataset.title;
+    icon.href = verdict.dataset.icon;
   };
 
   const lose = (why) => {
     region.classList.add("lost");
+    document.title = why;
+    icon.href = "data:,";
     if (announcement.textContent !== why) {
       announcement.textContent = why;
     }
@@ -60,6 +72,7 @@
     if (region.classList.contains("lost")) {
       region.classList.remove("lost");
       announcement.textContent = "";
+      showVerdict();
     }
   };
 
@@ -95,13 +108,15 @@
 
   const plan = () => {
     clearTimeout(timer);
-    timer = document.hidden ? 0 : setTimeout(refresh, pause);
+    timer = setTimeout(refresh, document.hidden ? hiddenPause : pause);
   };
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
     request?.abort("hidden");
-    if (!document.hidden) {
+    if (document.hidden) {
+      plan();
+    } else {
       refresh();
     }
   });
