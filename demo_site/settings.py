@@ -38,6 +38,7 @@ SECURE_PROXY_SSL_HEADER = ENVIRONMENT["DJANGO_SECURE_PROXY_SSL_HEADER"]
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_PROXY_SSL_HEADER is not None
 SECURE_HSTS_SECONDS = ENVIRONMENT["DJANGO_SECURE_HSTS_SECONDS"] if SECURE_SSL_REDIRECT else 0
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "demo_site.serving.failures.csrf_failure"
 # HSTS for subdomains and for preloading: the owner of the domain decides on both, for all that runs there.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 if not ENVIRONMENT["DATABASE_URL"]:

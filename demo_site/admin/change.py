@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -200,7 +201,7 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str
     """
     key, keep = live.start.key, live.start.environment["DEMO_CONFIG_HISTORY"]
     message = f"{_message(change)}\nfrom {address}"
-    logged = _log(key, message, user)
+    logged = _log(change, message, user)
     try:
         with live.start.open_client(TIMEOUTS) as client:
             saved = repository.save(client, key, raw, change, keep)
@@ -210,7 +211,7 @@ def commit(live: Live, raw: bytes, change: history.Save, user: Any, address: str
     if saved.earlier:
         _try(logged.delete)
     else:
-        logged.change_message = message
+        logged.change_message, logged.object_repr = message, _named(replace(change, index=saved.index))
         _try(logged.save)
         author = Message.of(change.user)
         logger.info("%s from %s saved %s, ModifyIndex %s (%s)", author, address, key, saved.index, change.kind)
@@ -225,13 +226,13 @@ def _try(write: Callable[[], object]) -> None:
         logger.warning("A log entry goes on saying that Consul did not confirm a change: %s", error)
 
 
-def _log(key: str, message: str, user: Any) -> LogEntry:
+def _log(change: history.Save, message: str, user: Any) -> LogEntry:
     try:
         entry = LogEntry(
             user_id=user.pk,
             content_type=ContentType.objects.get_for_model(EffectiveConfiguration),
-            object_id=key,
-            object_repr=key,
+            object_id=change.id,
+            object_repr=_named(change),
             action_flag=CHANGE,
             change_message=f"(Consul did not confirm this) {message}",
         )
@@ -241,6 +242,11 @@ def _log(key: str, message: str, user: Any) -> LogEntry:
         text = _("The database of this site does not take the log entry, so nothing was saved: try again.")
         raise Unlogged(text) from error
     return entry
+
+
+def _named(change: history.Save) -> str:
+    """How "Recent actions" call it: its ModifyIndex, once Consul has confirmed it, and its reason."""
+    return f"{change.index or '?'}: {' '.join(change.comment.split())}"[:200]
 
 
 def _message(change: history.Save) -> str:

@@ -61,7 +61,7 @@ class _EditPage(ChangePage):
             return self.page(form)
         masks = self._masks(form.origin.base)
         for fault in self.probe(form.document, masks):
-            form.add_fault(fault)
+            form.add_fault(form.at_changed(fault))
         change = self.change(stored, form.document, form.cleaned_data["comment"], masks)
         if not change.changes and stored.document:
             form.add_error(None, gettext("Nothing is changed yet."))
@@ -111,7 +111,9 @@ class _EditPage(ChangePage):
         known = {"title": gettext("Edit the configuration"), "faults": base.faults}
         if base.index and (index := restorable(self.live, base.index)):
             known |= {"restorable": index, "rejected": rejected}
-        return self._page("edit", form, known | form.rows() | more)
+        rows = form.rows()
+        form.focus_on_fault([*(row["field"].name for row in (*rows["shown"], *rows["folded"])), "comment"])
+        return self._page("edit", form, known | rows | more)
 
     def _preview(self, form: ConfigurationForm, change: history.Save) -> HttpResponse:
         known = {"title": gettext("Check the change"), "change": change, "redis": redis_cache.place(form.document)}

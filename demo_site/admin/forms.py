@@ -16,7 +16,7 @@ from ..document.fields import SettingField
 from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import translated
-from ..templatetags.configuration import plain
+from ..templatetags.configuration import plain, words
 from . import secret_shares
 
 COMMENT_LENGTH = 500
@@ -31,9 +31,10 @@ def field_name(path: str) -> str:
 class CommentForm(forms.Form):
     """Why a change is made."""
 
+    required_css_class = "required"  # as Django's admin marks it
     comment = forms.CharField(
-        label=gettext_lazy("Comment"),
-        help_text=gettext_lazy("Why this change? It is shown in the history and in the log."),
+        label=gettext_lazy("Reason"),
+        help_text=gettext_lazy("Required: why this change? It is shown in the history and in the log."),
         max_length=COMMENT_LENGTH,
         widget=forms.Textarea(attrs={"rows": 2}),
     )
@@ -42,9 +43,14 @@ class CommentForm(forms.Form):
         """Show what is wrong at its field, or above all where the form has none for it."""
         path = fault.path.partition("[")[0]  # of an item: its list's
         if (name := field_name(path)) not in self.fields:
-            self.add_error(None, translated(fault.message, gettext))
+            self.add_error(None, words(fault.message))
         elif name not in self.errors:
-            self.add_error(name, translated(fault.problem if path == fault.path else fault.message, gettext))
+            self.add_error(name, words(fault.problem if path == fault.path else fault.message))
+
+    def focus_on_fault(self, names: Iterable[str]) -> None:
+        """Have the browser begin at the first of these fields that has an error."""
+        if wrong := next((name for name in names if name in self.errors), None):
+            self.fields[wrong].widget.attrs["autofocus"] = True
 
 
 class RollbackForm(CommentForm):
@@ -122,7 +128,7 @@ class ConfigurationForm(CommentForm):
         is_kept, is_given = bool(self.data.get(f"{name}__kept")), setting.path in base.values
         is_unseen = is_kept or self.origin.is_write_only(setting)
         value = base.values.get(setting.path, setting.default)
-        yield name, _field(setting, value, is_given, is_unseen)
+        yield name, _field(setting, value, is_unseen, " ".join(self._notes(setting, is_kept, is_unseen)))
         if is_unseen:
             yield f"{name}__kept", forms.CharField(required=False, widget=forms.HiddenInput)
             if is_kept:
@@ -131,6 +137,33 @@ class ConfigurationForm(CommentForm):
         if is_given and not setting.required and (is_unseen or not _goes_when_empty(setting)):
             label = gettext("Remove it") if setting.default is None else gettext("Remove it: the default applies")
             yield f"{name}__remove", forms.BooleanField(label=label, required=False)
+
+    def _notes(self, setting: SettingField, is_kept: bool, is_unseen: bool) -> Iterator[str]:
+        base = self.origin.base
+        if setting.kind is list:
+            yield gettext(r"One item on each line; write a line break inside an item as \n, and \ as \\.")
+        if is_kept:
+            return  # the page says that, and what an empty field means
+        if setting.path in base.values:
+            if is_unseen and base.is_from_force(setting.path):
+                yield gettext("Leave empty to take the one in force.")
+            elif is_unseen:
+                yield gettext("Leave empty to keep the stored one.")
+        elif setting.secret and base.ruling[setting.path]:
+            yield gettext("Not set in the stored document; the version in force has one.")
+        else:
+            yield gettext("Not set.") if setting.default is None else gettext("Not set: the default applies.")
+        if setting.secret and (destination := translated(places(setting.path), gettext)):
+            yield gettext("A change of %(settings)s needs it typed again.") % {"settings": destination}
+
+    def at_changed(self, fault: Fault) -> Fault:
+        """The fault at the field that was changed, if it is about a place that several settings make up."""
+        group = fault.path.rpartition(".")[0]
+        place = [p for p, each in FIELDS.items() if p.rpartition(".")[0] == group and each.declared.moves_secrets]
+        changed = [path for path in place if field_name(path) in self.changed_data and not FIELDS[path].secret]
+        if fault.path not in place or fault.path in changed or not changed:
+            return fault
+        return fault._replace(path=changed[0])
 
     def rows(self) -> dict[str, Any]:
         """The settings in their order, each with its field and what goes with it, for a template.
@@ -248,10 +281,10 @@ def _lines(text: Any) -> Any:
     return re.sub(r"\r\n?", "\n", text) if isinstance(text, str) else text
 
 
-def _field(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -> forms.Field:
+def _field(setting: SettingField, value: Any, is_unseen: bool, notes: str) -> forms.Field:
     options: dict[str, Any] = {
         "label": translated(setting.declared.label, gettext),
-        "help_text": " ".join(_notes(setting, value, is_given, is_unseen)),
+        "help_text": notes,
         "initial": None if is_unseen else value,
         "required": False,  # the document says what it lacks
     }
@@ -274,14 +307,3 @@ def _field(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -
 
 def _secret_input() -> forms.PasswordInput:
     return forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"})
-
-
-def _notes(setting: SettingField, value: Any, is_given: bool, is_unseen: bool) -> Iterator[str]:
-    if setting.kind is list:
-        yield gettext(r"One item on each line; write a line break inside an item as \n, and \ as \\.")
-    if not is_given:
-        yield gettext("Not set.") if value is None else gettext("Not set: the default applies.")
-    elif is_unseen:
-        yield gettext("Leave empty to keep the stored one.")
-    if setting.secret and (destination := translated(places(setting.path), gettext)):
-        yield gettext("A change of %(settings)s needs it typed again.") % {"settings": destination}

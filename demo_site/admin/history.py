@@ -66,18 +66,20 @@ def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The timeline, page by page: each save with its differences, and what was changed by others."""
     context = context | {"page": "history", "title": gettext("History of the configuration")}
     try:
-        context |= _read(settings.CONFIGURATION, request.GET.get("page", 1), _PAGE_ENTRIES)
+        context |= _read(settings.CONFIGURATION, request.GET.get("page", 1), _PAGE_ENTRIES, request.GET.get("save"))
     except ConsulError as error:
         context["off"] = error.message
     return TemplateResponse(request, "demo_site/history.html", context)
 
 
-def _read(live: Live, number: str | int, entries: int) -> dict[str, Any]:
-    """One page of so many `entries`, for a template. Raises `ConsulError`."""
+def _read(live: Live, number: str | int, entries: int, save_id: str | None = None) -> dict[str, Any]:
+    """One page of so many `entries`, that of this save if it is kept, for a template. Raises `ConsulError`."""
     key = live.start.key
     with live.start.open_client(TIMEOUTS) as client:
         stored = repository.read(client, key)
         ids, others = history.ids(client, key)
+        if save_id in ids:
+            number = ids.index(save_id) // entries + 1
         pages = Paginator(ids, entries).get_page(number)
         page = history.read_page(client, key, ids, max(pages.start_index() - 1, 0), pages.end_index())
     return {"events": _timeline(live, stored, page), "pages": pages, "unread": page.unread, "others": others}
@@ -214,6 +216,9 @@ class _RollbackPage(ChangePage):
         """The settings to go back to, None where they are not known."""
         return save.replaced if save.can_be_undone else None
 
+    def title(self) -> str:
+        return gettext("Roll back")
+
     def reason(self, stored: repository.StoredDocument) -> str:
         """What the reason is unless somebody types another one."""
         save = self.target_save
@@ -288,7 +293,8 @@ class _RollbackPage(ChangePage):
         return found
 
     def page(self, form: Any, status: int = 200, **more: Any) -> HttpResponse:
-        known = {"page": self.name, "title": gettext("Roll back"), "new_id": self.save_id, "form": form}
+        form.focus_on_fault(form.fields)
+        known = {"page": self.name, "title": self.title(), "new_id": self.save_id, "form": form}
         context = self.context | known | self.known | more
         return TemplateResponse(self.request, "demo_site/rollback.html", context, status=status)
 
@@ -311,6 +317,9 @@ class _InForcePage(_RollbackPage):
     """Saves the document that every worker runs, byte for byte. It is not probed: it is in force already."""
 
     name = "in_force"
+
+    def title(self) -> str:
+        return gettext("Restore the version in force")
 
     def look_up(self, client: Client) -> None:
         """Nothing: this process holds it."""

@@ -4,7 +4,8 @@ import functools
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,16 @@ _INVALID = _(
 
 @dataclass(frozen=True)
 class Start:
-    """What a start found: the environment, the agent's address, and either a document or the reason why not."""
+    """What a start found: the environment, the agent's address, and either a document or the reason why not.
+
+    `read_at` is when the environment was read.
+    """
 
     environment: Environment
     address: AgentAddress
     revision: Revision | None
     error: StartupError | None
+    read_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def key(self) -> str:

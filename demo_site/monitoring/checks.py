@@ -15,7 +15,7 @@ from ..consul_agent.errors import ConsulError
 from ..consul_agent.services import AgentEntry
 from ..instance import transitions
 from ..messages import Message, _, joined
-from ..registration import other_nodes
+from ..registration import membership, other_nodes
 from ..registration.definition import DefinitionInvalid, instance_id
 from .health import redis_error
 
@@ -117,11 +117,16 @@ def _registration(live: Live, client: Client) -> Line:
     """What the agent says of this instance, and on which other nodes the catalog has it."""
     try:
         service_id = instance_id(live.start.environment)
+    except DefinitionInvalid as error:
+        return Line("Registration", "bad", error.message, _("Correct the SERVICE_ variables."))
+    member = membership.current
+    if member and (trouble := member.trouble):
+        text = _("%(id)s cannot be kept registered: %(reason)s", id=service_id, reason=trouble)
+        return Line("Registration", "bad", text)
+    try:
         entry = services.agent_entry(client, service_id)
         name = entry.service.name if entry else live.start.environment["SERVICE_NAME"]
         others = other_nodes.find(client, name, service_id, entry)
-    except DefinitionInvalid as error:
-        return Line("Registration", "bad", error.message, _("Correct the SERVICE_ variables."))
     except ConsulError as error:
         return Line("Registration", "note", error.message)
     line = _at_the_agent(service_id, entry) if entry or not others else _at_another_agent(service_id)
@@ -139,6 +144,8 @@ def _at_another_agent(service_id: str) -> Line:
 
 
 def _at_the_agent(service_id: str, entry: AgentEntry | None) -> Line:
+    if entry is None and membership.current:
+        return Line("Registration", "note", _("%(id)s is about to be registered", id=service_id))
     if entry is None:
         text = _("%(id)s is not registered with this agent: nobody finds it by name", id=service_id)
         remedy = _("Run `manage.py consul_register`, or start with CONSUL_REGISTER=1.")

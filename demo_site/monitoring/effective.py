@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +17,6 @@ from ..instance.listeners import bound
 from ..messages import Message, _
 from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
 
-_STARTED_AT = datetime.now(UTC)
 _DEFAULT, _ENVIRONMENT = _("default"), _("environment")
 _BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT", "SERVICE_CHECK_SCHEME")
 _KINDS = {str: _("text"), bool: _("true or false"), int: _("a number"), float: _("a number"), list: _("a list")}
@@ -97,7 +95,7 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
             origin = _("gunicorn bind %(place)s", place=f"{where.address}:{where.port}")
         if variable.secret and value:
             value = masker.mask(str(value))
-        yield Row(name, value, origin, timestamp(_STARTED_AT), variable.feeds, secret=variable.secret)
+        yield Row(name, value, origin, timestamp(live.start.read_at), variable.feeds, secret=variable.secret)
 
 
 def _effective_values(live: Live) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ..consul_agent.catalog import CatalogInstance
 from ..consul_agent.client import Client
 from ..consul_agent.durations import jittered, seconds
 from ..consul_agent.errors import ConsulError, Missing
-from ..messages import _
+from ..messages import Message, _
 from .definition import ServiceDefinition
 from .other_nodes import OtherNodes
 from .register import repair
@@ -32,7 +32,8 @@ class Keeper:
     """Keeps one service registered with one agent, and deregisters it at the end. For one thread.
 
     `own_url` is where this process reaches the instance, if not at the address that others use. `find_address`
-    supplies the address of a definition that leaves it open.
+    supplies the address of a definition that leaves it open. `report` is told after each step why the registration
+    cannot be kept, or None.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Keeper:
         definition: ServiceDefinition,
         own_url: str = "",
         find_address: Callable[[Client], str] | None = None,
+        report: Callable[[Message | None], None] = lambda trouble: None,
     ) -> None:
         self._client = client
         self._definition = definition
         self._own_url = own_url or definition.base_url
         self._find_address = find_address
+        self._report = report
         self._address_is_old = True
         self._next_heartbeat = 0.0
         self._unverified = False
@@ -166,6 +169,7 @@ class Keeper:
 
     def _failed(self, error: ConsulError) -> None:
         """Log each kind of failure once, until the next success."""
+        self._report(error.message)
         metrics.REGISTRATION_ERRORS.inc()
         metrics.REGISTERED.set(-1)
         self._others.forget()
@@ -175,6 +179,7 @@ class Keeper:
             logger.warning("The registration of %s cannot be kept: %s", self._definition.id, error)
 
     def _succeeded(self) -> None:
+        self._report(None)
         if not self._unverified:
             metrics.REGISTERED.set(1)
         if self._logged:

@@ -4,11 +4,13 @@ docs/decisions/leaving.md gives the reasons. gunicorn.conf.py calls `prepare` an
 """
 
 import functools
+import json
 import logging
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -20,12 +22,13 @@ from ..consul_agent.errors import ConsulError
 from ..instance import listeners
 from ..instance.leaving import Leaving
 from ..instance.memory import SharedMemory
-from ..messages import _
+from ..messages import Message, _
 from .address import reachable_address
 from .definition import DefinitionInvalid, address_is_open, define
 from .keep import Keeper
 
 ELECTION_SECONDS = 0.7  # between two attempts of a worker to become the keeper
+_TROUBLE_BYTES = 4096  # a text of 500 characters in JSON takes 3,000 at most
 _QUICK = Timeouts(connect=0.5, read=1.0)  # for an exit, which a hanging Consul must not delay
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class Membership:
     def __init__(self, leaving: Leaving) -> None:
         self._leaving = leaving
         self._keeper = SharedMemory(1)  # its lock and, in that byte, whether it has deregistered
+        self._trouble = SharedMemory(_TROUBLE_BYTES)
 
     # In the master.
 
@@ -52,6 +56,20 @@ class Membership:
                 client.close()
 
     # In each worker.
+
+    @property
+    def trouble(self) -> Message | None:
+        """Why the registration cannot be kept, as the keeper says, whichever worker has it; None while it can."""
+        try:
+            return Message.from_json(json.loads(bytes(self._trouble.data).rstrip(b"\0")))
+        except ValueError:  # none, or the keeper is writing it
+            return None
+
+    def _report(self, trouble: Message | None) -> None:
+        text = json.dumps(trouble.as_json()).encode() if trouble else b""
+        if len(text) > _TROUBLE_BYTES:
+            text = json.dumps(Message.of(str(trouble)).as_json()).encode()
+        self._trouble.data[:] = text.ljust(_TROUBLE_BYTES, b"\0")
 
     def start_keeper(self) -> None:
         """Start the thread that takes part in the leader election and keeps the registration as its leader."""
@@ -71,7 +89,7 @@ class Membership:
                 time.sleep(ELECTION_SECONDS)
 
     def _keep(self) -> None:
-        keeper = _keeper()
+        keeper = _keeper(self._report)
         for pause in keeper.steps() if not self._leaving.latch.is_set else ():
             if self._leaving.latch.wait(pause):
                 break
@@ -82,11 +100,11 @@ class Membership:
         self._keeper.data[0] = 1
 
 
-def _keeper() -> Keeper:
+def _keeper(report: Callable[[Message | None], None]) -> Keeper:
     environment, where = settings.ENVIRONMENT, listeners.bound()
     find_address = functools.partial(reachable_address, where=where) if where and address_is_open(environment) else None
     client = settings.CONFIGURATION.start.open_client()
-    return Keeper(client, define(environment), where.local_url if where else "", find_address)
+    return Keeper(client, define(environment), where.local_url if where else "", find_address, report)
 
 
 current: Membership | None = None  # None where this instance does not register itself

@@ -1,4 +1,7 @@
-"""The answer to an error that no view handled: a database that cannot be used is an outage, not a crash."""
+"""The answers to errors that no view handled, in the admin's look.
+
+A database that cannot be used is an outage, not a crash.
+"""
 
 import logging
 import sys
@@ -6,9 +9,12 @@ import time
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext
 from django.views import defaults
 
 from ..messages import Message
@@ -32,6 +38,31 @@ def server_error(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(page, status=503, headers={"Retry-After": "5"})
     add_never_cache_headers(response)
     return response
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403."""
+    text = gettext("You are logged in as %(user)s, who lacks the permission. Ask whoever manages the users for it.")
+    return _refused(request, 403, gettext("You may not see this page"), text % {"user": request.user.get_username()})
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    if not request.path_info.startswith(reverse("admin:index")):
+        return defaults.page_not_found(request, exception)
+    text = gettext("There is no such page, or it is about something that is gone, such as an old version.")
+    return _refused(request, 404, gettext("Page not found"), text)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW."""
+    text = gettext("Somebody has logged in or out since the form was loaded, or the browser sends no cookies.")
+    return _refused(request, 403, gettext("This form cannot be accepted"), f"{text} {reason}")
+
+
+def _refused(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    context = admin.site.each_context(request) | {"title": title, "text": text}
+    return render(request, "demo_site/refused.html", context, status=status)
 
 
 class _Line:

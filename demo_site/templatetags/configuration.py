@@ -1,16 +1,19 @@
 """Template filters of the configuration's pages."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 
 from ..messages import translated
 
 register = template.Library()
+_CODE = re.compile(r"`([^`]+)`")
 # By level, a shape and a colour: whoever does not see the one sees the other.
 _ICONS = {
     "good": '<circle cx="8" cy="8" r="7" fill="#2b7a4b"/>',
@@ -21,8 +24,10 @@ _ICONS = {
 
 @register.filter
 def words(value: Any) -> Any:
-    """A message in the visitor's language; whatever else as it is."""
-    return translated(value, gettext)
+    """A message in the visitor's language, with what stands in backticks as code; whatever else as it is."""
+    if not isinstance(value, str):
+        return value
+    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(translated(value, gettext))))  # noqa: S308 (escaped)
 
 
 @register.filter
