@@ -44,7 +44,8 @@ def test_without_a_save_it_says_so_and_shows_what_is_there(pages, admin, consul,
     pages.open("history/")
     assert "Nothing was changed here yet" in pages.text()
     [(kind, text)] = events(pages)
-    assert kind == "outside"
+    assert kind == "oldest"
+    assert "First known version" in text
     assert f"ModifyIndex {index}" in text
     assert "in force here since" in text
 
@@ -132,7 +133,7 @@ def test_no_change_from_outside_is_claimed_because_clocks_differ(admin, editor, 
 
 @pytest.mark.parametrize("page", ["0", "-1", "99999999", "x", "9" * 3000, "1e9", "\0"])
 def test_page_that_does_not_exist_is_the_first_or_the_last(admin, editor, page):
-    assert [event.kind for event in shown.events(editor.history(page))] == ["outside"]
+    assert [event.kind for event in shown.events(editor.history(page))] == ["oldest"]
 
 
 def test_each_save_stands_there_with_who_why_and_what(pages, editor):
@@ -182,8 +183,9 @@ def test_a_rollback_brings_the_settings_back_and_keeps_secrets_and_unknown_membe
         try:
             now = redis.document(redis_db=1, redis_password=password)
             consul.put(admin.key, document(redis, "rotated", redis_config=now, extra="kept"))
-            pages.open("history/").press("a.rollback")
+            pages.open("history/").press(".oldest a.rollback")
             assert pages.differences() == {"redis_config.redis_db": ("1", "0"), "show_message": ("rotated", MESSAGE)}
+            assert "Secrets stay as they are now" in pages.text()
             pages.fill("comment", "back again")
             pages.press("#configuration-rollback [type=submit]")
             back = redis.document(redis_db=0, redis_password=password)
@@ -198,8 +200,12 @@ def test_a_rollback_brings_the_settings_back_and_keeps_secrets_and_unknown_membe
 
 def test_a_rollback_needs_a_comment(pages, editor, admin, consul):
     save(editor, "why", show_message="changed")
-    pages.open("history/").press("a.rollback").press("#configuration-rollback [type=submit]")
+    pages.open("history/").press("a.rollback")
+    assert pages.value("comment") == f"Undo version {consul.index(admin.key)}"
+    pages.fill("comment", "")
+    pages.press("#configuration-rollback [type=submit]")
     assert pages.has(".field-comment.errors")
+    assert pages.driver.switch_to.active_element.get_attribute("name") == "comment"
     assert stored(consul, admin)["show_message"] == "changed"
 
 
@@ -273,7 +279,7 @@ def test_a_rollback_with_a_token_that_may_only_read_says_so_and_keeps_the_commen
         variables = {"CONSUL_HTTP_ADDR": guarded.address, "CONSUL_HTTP_TOKEN": guarded.token(READ_ONLY)}
         with AdminSite({**admin.environment, **variables}) as site:
             site.password = admin.password
-            pages = site.gunicorn().log_in(browser, "keeper").open("history/").press("a.rollback")
+            pages = site.gunicorn().log_in(browser, "keeper").open("history/").press(".oldest a.rollback")
             assert "key:write" in pages.text("#refusal")
             assert pages.browser.one("#configuration-rollback [type=submit]").get_property("disabled")
             pages.fill("comment", "typed")
@@ -287,7 +293,7 @@ def test_a_rollback_with_a_token_that_may_only_read_says_so_and_keeps_the_commen
 def test_a_rollback_from_a_broken_document_takes_the_secrets_in_force(pages, editor, admin, consul, redis):
     save(editor, "why", show_message="changed")
     consul.put(admin.key, b"no JSON at all")
-    pages.open("history/").press("a.rollback")
+    pages.open("history/").press(".oldest a.rollback")
     pages.fill("comment", "repair")
     pages.press("#configuration-rollback [type=submit]")
     assert stored(consul, admin) == document(redis)

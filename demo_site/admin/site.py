@@ -33,6 +33,7 @@ _PAGES = (
 
 class DemoAdminSite(admin.AdminSite):
     site_header = site_title = lazy(lambda: TITLES.get(get_language() or "", TITLES["en"]), str)()
+    login_template = "demo_site/login.html"
     index_template = "demo_site/admin_index.html"
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
