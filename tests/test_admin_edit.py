@@ -167,10 +167,16 @@ def test_an_invalid_value_is_named_at_its_field(pages, admin, consul, name, text
     assert stored(consul, admin)["show_message"] == MESSAGE
 
 
-def test_an_unreachable_redis_is_named_in_the_form(pages, admin, consul, redis):
+def test_an_unreachable_redis_is_named_at_the_field_that_was_changed_and_the_browser_begins_there(
+    pages, admin, consul, redis
+):
     port = free_port()
     pages.edit(redis_config__redis_port=str(port), redis_config__redis_password=redis.password)
-    assert f"127.0.0.1:{port} refused the connection" in pages.text(".field-redis_config__redis_host .errorlist")
+    assert f"127.0.0.1:{port} refused the connection" in pages.text(".field-redis_config__redis_port .errorlist")
+    assert pages.driver.switch_to.active_element.get_attribute("name") == "redis_config__redis_port"
+    field = pages.text(".field-redis_config__redis_password")
+    assert "A new value was typed and is kept" in field
+    assert "stored one" not in field
     assert stored(consul, admin)["redis_config"]["redis_port"] != port
 
 
@@ -309,7 +315,7 @@ def guarded_consul():
 
 
 @pytest.mark.parametrize(
-    ("rules", "named"), [(READ_ONLY, "`admin-config`"), (DOCUMENT_ONLY, "`admin-config.history/`")]
+    ("rules", "named"), [(READ_ONLY, "key:write: admin-config, "), (DOCUMENT_ONLY, "key:write: admin-config.history/")]
 )
 def test_a_token_without_key_write_turns_the_form_off_and_says_why(admin, browser, guarded_consul, redis, rules, named):
     guarded_consul.put(admin.key, document(redis))
@@ -318,8 +324,8 @@ def test_a_token_without_key_write_turns_the_form_off_and_says_why(admin, browse
     with AdminSite({**admin.environment, **variables}) as site:
         site.password = admin.password
         pages = site.gunicorn().log_in(browser, "keeper").open("edit/")
-        assert "key:write" in pages.text("#refusal")
         assert named in pages.text("#refusal")
+        assert pages.has("#refusal code")
         assert pages.browser.one("[name=show_message]").get_property("disabled")
         assert not pages.has("[name=step]")
         editor = Editor(site, "keeper")
@@ -488,6 +494,18 @@ def test_a_document_that_is_gone_or_unreadable_starts_from_the_value_in_force(pa
     pages.edit("brought back")
     pages.save()
     assert stored(consul, admin) == document(redis)
+
+
+def test_a_form_that_starts_from_a_rejected_document_says_so(pages, admin, consul, redis):
+    index, gone = consul.index(admin.key), redis.document(redis_port=free_port())
+    del gone["redis_password"]
+    consul.put(admin.key, document(redis, redis_config=gone))
+    wait_until(lambda: "rejected" in pages.open("edit/").text(), message="the rejection to show")
+    notice = pages.text("#faults")
+    assert f"starts from version {consul.index(admin.key)}, which was rejected" in notice
+    assert "refused the connection" in notice
+    assert f"Restore the version in force ({index})" in notice
+    assert "the version in force has one" in pages.text(".field-redis_config__redis_password")
 
 
 def test_a_site_that_runs_on_a_file_says_that_it_cannot_be_edited_here(admin, browser, redis, tmp_path):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.support import shown
-from tests.support.admin import PATH, AdminSite, FormFields
+from tests.support.admin import PATH, AdminSite, FormFields, Pages
 from tests.support.consul import ConsulServer
 from tests.support.documents import MESSAGE, document
 from tests.support.editors import Editor
@@ -299,6 +299,102 @@ def test_a_rollback_from_a_broken_document_takes_the_secrets_in_force(pages, edi
     assert stored(consul, admin) == document(redis)
 
 
+def test_a_bad_document_from_outside_is_undone_in_two_clicks_from_the_login(browser, admin, consul, redis):
+    good = document(redis, "a good one", redis_config=redis.document(redis_db=2), colour=["kept"])
+    consul.put(admin.key, good)
+    good_raw, good_index = consul.get(admin.key), consul.index(admin.key)
+    wait_until(lambda: admin.runs(good_index), message="both workers to follow")
+    bad = redis.document(redis_host="redis:6379", redis_password=GUARD.new("password of a bad document"))
+    consul.put(admin.key, document(redis, "a bad one", redis_config=bad))
+    rejected = consul.index(admin.key)
+    wait_until(lambda: f"({good_index})" in index_page(admin), message="the rejection to show")
+    browser.log_in(admin, "keeper", admin.password)
+    pages = Pages(admin, browser).press("#configuration-module a.rollback")
+    assert pages.differences()["redis_config.redis_host"] == ("not valid", "127.0.0.1")
+    assert pages.differences()["show_message"] == ("a bad one", "a good one")
+    assert "redis_config.redis_password" in pages.differences()
+    assert "Secrets stay" not in pages.text()
+    assert f"version {rejected} was rejected" in pages.value("comment")
+    pages.press("#configuration-rollback [type=submit]")
+    assert consul.get(admin.key) == good_raw
+    assert [kind for kind, _ in events(pages)] == ["rollback", "oldest"]
+    assert not pages.has("a.rollback")  # there is no valid version to go back to
+
+
+def index_page(admin, user="keeper"):
+    return admin.session(user).get(f"{admin.url}/admin/", timeout=30).text
+
+
+def test_a_saved_mistake_is_undone_in_two_clicks_from_the_login(browser, admin, editor, consul, redis):
+    before = consul.index(admin.key)
+    save(editor, "a mistake", show_message="wrong")
+    browser.log_in(admin, "keeper", admin.password)
+    pages = Pages(admin, browser)
+    assert "a mistake" in pages.text("#configuration-module")
+    pages.press("#configuration-module a.rollback")
+    assert f"Restores version {before}" in pages.text()
+    pages.press("#configuration-rollback [type=submit]")
+    assert stored(consul, admin) == document(redis)
+
+
+def test_a_change_from_outside_is_undone_to_what_the_history_knows(pages, admin, editor, consul, redis):
+    save(editor, "why", show_message="known")
+    consul.put(admin.key, document(redis, "outside"))
+    wait_until(lambda: admin.runs(consul.index(admin.key)), message="both workers to follow")
+    pages.open("history/").press(".outside a.rollback")
+    assert pages.differences() == {"show_message": ("outside", "known")}
+    pages.press("#configuration-rollback [type=submit]")
+    assert stored(consul, admin)["show_message"] == "known"
+
+
+def test_each_version_is_offered_and_restored_as_it_was(pages, admin, editor, consul, redis):
+    save(editor, "first", show_message="1")
+    consul.put(admin.key, document(redis, "2"))
+    save(editor, "third", show_message="3")
+    save(editor, "fourth", show_message="4")
+    pages.open("history/")
+    links = [link.text.partition("\n")[0] for link in pages.browser.all("a.rollback")]
+    assert links == ["Undo this change"] + ["Restore this version"] * 4
+    for place, message in enumerate(("3", "2", "1", MESSAGE), start=2):
+        pages.open("history/").press(f".configuration-timeline > li:nth-child({place}) a.rollback")
+        assert pages.differences() == {"show_message": ("4", message)}
+
+
+def test_nobody_goes_past_the_version_in_force_by_accident(pages, admin, editor, consul):
+    """What the newest change replaced is in force, whatever the history has below."""
+    save(editor, "good", show_message="in force")
+    in_force = consul.index(admin.key)
+    consul.put(admin.key, b"{}")
+    wait_until(lambda: pages.open("history/").has(".outside a.rollback[href$='/restore/']"), message="the rejection")
+    for place in (".outside", ".edit"):
+        pages.open("history/").press(f"{place} a.rollback")
+        assert f"({in_force})" in pages.text()
+        assert pages.differences()["show_message"] == ("not valid", "in force")
+
+
+def test_there_is_nothing_to_restore_while_what_is_stored_is_in_force(pages):
+    assert "was not rejected" in pages.open("restore/").text("#off")
+
+
+def test_the_version_in_force_comes_back_after_the_document_was_deleted(pages, admin, consul):
+    raw = consul.get(admin.key)
+    consul.delete(admin.key)
+    pages.open("restore/").press("#configuration-rollback [type=submit]")
+    assert consul.get(admin.key) == raw
+
+
+def test_recent_actions_have_reason_and_version_and_lead_to_the_entry(pages, admin, consul):
+    pages.edit("a reason to remember", show_message="new").save()
+    pages.browser.open(f"{admin.url}/admin/")
+    link = pages.browser.one("#recent-actions-module li a")
+    assert link.text == f"{consul.index(admin.key)}: a reason to remember"
+    save_id = history(consul, admin)[0].rpartition("/")[2]
+    copies(consul, admin, 25)
+    assert link.get_attribute("href").endswith(f"history/?save={save_id}#save-{save_id}")
+    pages.press("#recent-actions-module li a")
+    assert "a reason to remember" in pages.text(f"[id='save-{save_id}']")
+
+
 def test_only_who_may_roll_back_finds_the_way_and_gets_there(admin, browser, editor, consul):
     save(editor, "why", show_message="changed")
     pages = admin.log_in(browser, "editor").open("history/")
@@ -308,6 +404,8 @@ def test_only_who_may_roll_back_finds_the_way_and_gets_there(admin, browser, edi
     assert editor.session.get(path, timeout=30).status_code == 403
     token = {"csrfmiddlewaretoken": editor.session.cookies["csrftoken"], "comment": "forced"}
     assert editor.session.post(path, token, timeout=30).status_code == 403
+    assert editor.session.get(path.replace("rollback", "restore"), timeout=30).status_code == 403
+    assert editor.session.get(f"{admin.url}{PATH}restore/", timeout=30).status_code == 403
     assert admin.session("keeper").get(path.replace(save_id, "nothing"), timeout=30).status_code == 404
 
 

@@ -158,7 +158,9 @@ def limited(session_redis):
     rules = "".join(f'{kind}_prefix "" {{ policy = "read" }}' for kind in ("key", "service", "node", "agent"))
     with (
         ConsulServer(acl=True) as consul,
-        start_admin(consul, session_redis, "limited", CONSUL_HTTP_TOKEN=consul.token(rules)) as site,
+        start_admin(
+            consul, session_redis, "limited", CONSUL_HTTP_TOKEN=consul.token(rules), CONSUL_REGISTER="1"
+        ) as site,
     ):
         yield site.gunicorn()
 
@@ -170,6 +172,9 @@ def test_a_token_that_may_only_read_is_told_what_it_lacks(limited, browser):
         message="the reason to show",
     )
     assert "key:write" in pages.text("[data-unpublished]")
+    wait_until(lambda: pages.open().has(".bad[data-status=registration]"), message="the registration's trouble")
+    assert "Permission denied" in pages.text("[data-status=registration]")
+    assert "CONSUL_REGISTER" not in pages.text("[data-status=registration]")
     for scheme in ("light", "dark"):
         wear(pages, scheme)
         assert {path: violations(pages.open(path).driver) for path in ("", "edit/")} == {"": [], "edit/": []}

@@ -1,8 +1,12 @@
 """The effective configuration in the admin, in a real browser, and the same rows in the terminal."""
 
+import contextlib
 import json
 import re
+import sqlite3
+from datetime import datetime
 
+import psutil
 import pytest
 from selenium.common.exceptions import NoAlertPresentException
 
@@ -147,6 +151,13 @@ def test_browser_loads_the_pages_without_an_error(admin, site):
         assert [line for line in admin.console() if "favicon" not in line] == []
 
 
+def test_the_environment_was_loaded_when_the_process_started(admin, site):
+    admin.open(site.url + PATH)
+    loaded = admin.one("[data-setting=SERVICE_NAME] time").get_attribute("datetime")
+    started = psutil.Process(site.worker_pids()[0]).create_time()
+    assert 0 <= datetime.fromisoformat(loaded).timestamp() - started + 1 < 10
+
+
 # Who may see it.
 
 
@@ -166,6 +177,55 @@ def test_other_staff_is_refused_and_not_led_there(browser, site):
     assert "Effective configuration" not in browser.text("#content")
     cookies = {cookie["name"]: cookie["value"] for cookie in browser.driver.get_cookies()}
     assert site.get(PATH, cookies=cookies).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("language", "denied", "gone", "back"),
+    [
+        ("en", "You may not see this page", "Page not found", "To the start page"),
+        ("zh-hans", "您无权查看此页面", "页面没有找到", "前往管理起始页"),
+    ],
+)
+def test_what_is_refused_or_not_there_looks_like_the_admin_and_leads_back(site, browser, language, denied, gone, back):
+    cookies = {
+        each["name"]: each["value"] for each in browser.log_in(site, "staff", PASSWORDS["staff"]).driver.get_cookies()
+    }
+    for path, status, title in ((PATH, 403, denied), ("/admin/nowhere/", 404, gone)):
+        answer = site.get(path, cookies=cookies, headers={"Accept-Language": language})
+        assert answer.status_code == status
+        assert f"<h1>{title}</h1>" in answer.text
+        assert re.search(f'<a href="/admin/">{back}', answer.text)
+        assert f'lang="{language}"' in answer.text
+    assert "admin" not in site.get("/nowhere/").text
+
+
+def test_a_form_without_its_token_is_refused_in_the_look_of_the_admin(site):
+    answer = site.request("POST", "/admin/login/", data={"username": "staff"})
+    assert answer.status_code == 403
+    assert "<h1>This form cannot be accepted</h1>" in answer.text
+
+
+def test_the_sidebar_of_every_page_of_the_admin_leads_to_the_configuration(admin, site):
+    for path in ("auth/user/", "auth/group/add/", "password_change/"):
+        admin.open(f"{site.url}/admin/{path}")
+        links = [link.get_attribute("href") for link in admin.all("#nav-sidebar .app-configuration a")]
+        assert [f"{site.url}{PATH}{page}" for page in ("", "edit/", "history/")] == links[1:]
+
+
+def test_one_who_may_view_is_not_told_of_a_lack_of_rights(browser, site):
+    assert "permission" not in browser.log_in(site, "viewer", PASSWORDS["viewer"]).text("#content")
+
+
+def test_migrations_make_a_group_for_each_role(module_site):
+    with contextlib.closing(sqlite3.connect(module_site.directory / "db.sqlite3")) as database:
+        found = database.execute(
+            "SELECT g.name, p.codename FROM auth_group g JOIN auth_group_permissions gp ON gp.group_id = g.id"
+            " JOIN auth_permission p ON p.id = gp.permission_id"
+        ).fetchall()
+    view, change, roll_back = "view_effective_configuration", "change_configuration", "roll_back_configuration"
+    rights = {"viewers": {view}, "editors": {view, change}, "operators": {view, change, roll_back}}
+    groups = {f"Configuration {role}": codenames for role, codenames in rights.items()}
+    assert {name: {code for group, code in found if group == name} for name, _code in found} == groups
 
 
 # While something is down.
