@@ -46,7 +46,7 @@ REJECTING = {"state": "rejected", "rejected": 387}
         (fleet(worker(1), worker(2), health="critical"), "bad", "The health check says critical: web1"),
         (fleet(worker(1, registers=True), worker(2), health=None), "bad", "Not registered, but should be: web1"),
         (fleet(worker(1, 385), worker(2)), "note", "Version 386: 1 of 2 workers run it"),
-        (Fleet(()), "note", "No worker has published itself, and no instance is registered"),
+        (Fleet(()), "note", "No worker has published itself, and no instance is registered."),
         (None, "note", "Which worker runs what cannot be read"),
     ],
 )

@@ -64,7 +64,7 @@ def _there(fleet: Fleet | None, checked: dict[str, Line], index: int | None) -> 
     if fleet is None:
         yield _Finding("note", _("Which worker runs what cannot be read"))
     elif not instances:
-        yield _Finding("note", _("No worker has published itself, and no instance is registered"))
+        yield _Finding("note", _("No worker has published itself, and no instance is registered."))
     elif index and not untrue:
         yield from _rollout([worker for instance in instances for worker in instance.workers], index)
 
