@@ -21,8 +21,8 @@ class Worker:
 
     `workers` is how many workers the instance should have, as far as this one knows, and `registers` whether the
     instance registers itself. `rejected` is the ModifyIndex of a document that it does not take over. At `address` and
-    `port` others reach the instance, as far as this worker knows. `state` is "unreadable" if the key's value is not what
-    a worker publishes.
+    `port` others reach the instance, as far as this worker knows. `state` is "unreadable" if the key's value is not
+    what a worker publishes.
     """
 
     instance: str
