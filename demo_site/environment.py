@@ -117,6 +117,8 @@ TABLE = (
     Variable("CONSUL_HTTP_SSL", "", _CONSUL),
     Variable("CONSUL_HTTP_SSL_VERIFY", "", _CONSUL),
     Variable("CONSUL_CACERT", "", _CONSUL),
+    Variable("CONSUL_CAPATH", "", _CONSUL),
+    Variable("CONSUL_TLS_SERVER_NAME", "", _CONSUL),
     Variable("CONSUL_CLIENT_CERT", "", _CONSUL),
     Variable("CONSUL_CLIENT_KEY", "", _CONSUL),
     Variable("DEMO_CONFIG_KEY", identity.KEY, _DOCUMENT, _key),

@@ -86,6 +86,10 @@ def test_address_in_every_form_that_consul_takes(variables, url):
         ("CONSUL_HTTP_SSL", "perhaps"),
         ("CONSUL_HTTP_SSL_VERIFY", "perhaps"),
         ("CONSUL_CACERT", "/does/not/exist.pem"),
+        ("CONSUL_CAPATH", "/does/not/exist"),
+        ("CONSUL_CAPATH", __file__),
+        ("CONSUL_TLS_SERVER_NAME", ".example"),
+        ("CONSUL_TLS_SERVER_NAME", "two names"),
         ("CONSUL_CLIENT_CERT", "/does/not/exist.pem"),
         ("CONSUL_CLIENT_KEY", "/does/not/exist.pem"),
         ("CONSUL_HTTP_TOKEN", "two\nlines"),
@@ -305,6 +309,45 @@ def tls(tmp_path_factory):
             "CONSUL_CLIENT_KEY": str(certificates.client_key),
         }
         yield server, variables
+
+
+def test_tls_with_a_directory_of_authorities(tls, tmp_path):
+    """Whatever its files are called; a directory that a volume of Kubernetes is, links included, works too."""
+    server, variables = tls
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "another.crt").write_bytes(make_certificates(tmp_path).authority.read_bytes())
+    (tmp_path / "volume" / "ours.crt").symlink_to(variables["CONSUL_CACERT"])
+    directory = {**variables, "CONSUL_CACERT": "", "CONSUL_CAPATH": str(tmp_path / "volume")}
+    where = f"https://127.0.0.1:{server.https_port}"
+    client = client_of(where, **directory)
+    assert kv.read(client, "tls").value == b"x"
+    (tmp_path / "volume" / "ours.crt").unlink()
+    with fails(Unreachable, saying="certificate verify failed"):
+        kv.read(client_of(where, **directory), "tls")
+    (tmp_path / "volume" / "another.crt").unlink()
+    with pytest.raises(AddressInvalid, match="no certificate in"):
+        client_of(where, **directory)
+    client.close()
+    with fails(Unreachable, saying="no certificate in"):  # and not: trust those of the system
+        kv.read(client, "tls")
+
+
+def test_file_of_authorities_wins_over_the_directory(tls, tmp_path):
+    server, variables = tls
+    client = client_of(f"https://127.0.0.1:{server.https_port}", **variables, CONSUL_CAPATH=str(tmp_path))
+    assert kv.read(client, "tls").value == b"x"
+
+
+def test_name_in_the_certificate_may_be_another_than_the_host(tmp_path):
+    """As that of Consul's own servers, server.DATACENTER.consul, whatever the address."""
+    with ConsulServer(certificates=make_certificates(tmp_path).misnamed) as server:
+        server.put("tls", "x")
+        variables = server.https_environment
+        where = variables.pop("CONSUL_HTTP_ADDR")
+        assert kv.read(client_of(where, CONSUL_TLS_SERVER_NAME="other.example", **variables), "tls").value == b"x"
+        for name in ("", "another.example"):
+            with fails(Unreachable, saying="certificate"):
+                kv.read(client_of(where, CONSUL_TLS_SERVER_NAME=name, **variables), "tls")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])

@@ -3,6 +3,8 @@
 https://developer.hashicorp.com/consul/commands#environment-variables
 """
 
+import errno
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +28,9 @@ class AddressInvalid(ValueError):
 
 @dataclass(frozen=True)
 class AgentAddress:
-    """`verify` is a CA bundle's path or a flag; `cert` the paths of certificate and key, None if one file has both."""
+    """`verify` is a flag, or the path of a CA bundle or of a directory with such files; `cert` the paths of certificate
+    and key, None if one file has both; `server_name` what the agent's certificate must name, if not the host.
+    """
 
     scheme: str = "http"
     host: str = "127.0.0.1"
@@ -35,6 +39,7 @@ class AgentAddress:
     cert: tuple[str, str | None] | None = None
     static_token: str = field(default="", repr=False)
     token_file: Path | None = None
+    server_name: str = ""
 
     @property
     def url(self) -> str:
@@ -61,6 +66,8 @@ class AgentAddress:
         verify = _boolean(values, "CONSUL_HTTP_SSL_VERIFY", True, faults)
         scheme, host, port = _where(values["CONSUL_HTTP_ADDR"] or DEFAULT, use_tls, faults)
         cert = _client_certificate(values, faults)
+        verify = verify and (values["CONSUL_CACERT"] or _ca_directory(values, faults) or True)
+        server_name = _server_name(values, faults)
         _readable(values, ("CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY"), faults)
         token = values["CONSUL_HTTP_TOKEN"]
         if not token.isascii() or not token.isprintable():
@@ -68,7 +75,19 @@ class AgentAddress:
         if faults:
             raise AddressInvalid(faults)
         token_file = Path(values["CONSUL_HTTP_TOKEN_FILE"]) if values["CONSUL_HTTP_TOKEN_FILE"] else None
-        return cls(scheme, host, port, verify and (values["CONSUL_CACERT"] or True), cert, token, token_file)
+        return cls(scheme, host, port, verify, cert, token, token_file, server_name)
+
+
+def authorities(verify: str) -> list[str]:
+    """The files of `AgentAddress.verify`. In a directory these are all files, as for Consul itself: OpenSSL would only
+    see those that are named by a hash. Raises `OSError`, also where there is none.
+    """
+    if not Path(verify).is_dir():
+        return [verify]
+    files = sorted(str(path) for path in Path(verify).rglob("*") if path.is_file())
+    if not files:
+        raise FileNotFoundError(errno.ENOENT, f"no certificate in {verify}")
+    return files
 
 
 def _boolean(values: Mapping[str, str], name: str, default: bool, faults: list[str]) -> bool:
@@ -111,6 +130,27 @@ def _client_certificate(values: Mapping[str, str], faults: list[str]) -> tuple[s
     if key and not certificate:
         faults.append("CONSUL_CLIENT_KEY: is of no use without CONSUL_CLIENT_CERT")
     return (certificate, key or None) if certificate else None
+
+
+def _ca_directory(values: Mapping[str, str], faults: list[str]) -> str:
+    """CONSUL_CAPATH, which counts where CONSUL_CACERT is not set, as for Consul itself."""
+    directory = values["CONSUL_CAPATH"]
+    if not directory or values["CONSUL_CACERT"]:
+        return ""
+    try:
+        list(Path(directory).iterdir())  # says why it cannot be, which rglob does not
+        for path in authorities(directory):
+            Path(path).open("rb").close()
+    except OSError as error:
+        faults.append(f"CONSUL_CAPATH: cannot read {directory} ({error.strerror})")
+    return directory
+
+
+def _server_name(values: Mapping[str, str], faults: list[str]) -> str:
+    name = values["CONSUL_TLS_SERVER_NAME"]
+    if not re.fullmatch(r"([A-Za-z0-9_:-][A-Za-z0-9._:-]*)?", name):
+        faults.append("CONSUL_TLS_SERVER_NAME: must be a host name or an address")
+    return name
 
 
 def _readable(values: Mapping[str, str], names: tuple[str, ...], faults: list[str]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..messages import Message, _
-from .address import AgentAddress
+from .address import AgentAddress, authorities
 from .errors import Garbled, TooLong, Unreachable
 
 _PIECE_BYTES = 64 * 1024
@@ -210,13 +210,16 @@ def _encrypted(sock: socket.socket, address: AgentAddress) -> socket.socket:
     """TLS on the socket. The certificates are read again, because they may have been renewed."""
     import ssl  # here, because most agents are on the loopback address and speak plain HTTP
 
-    context = ssl.create_default_context(cafile=address.verify if isinstance(address.verify, str) else None)
+    first, *others = authorities(address.verify) if isinstance(address.verify, str) else [None]
+    context = ssl.create_default_context(cafile=first)
+    for path in others:
+        context.load_verify_locations(path)
     if address.verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if address.cert:
         context.load_cert_chain(*address.cert, "")  # without a password OpenSSL would ask on the terminal
-    return context.wrap_socket(sock, server_hostname=address.host)
+    return context.wrap_socket(sock, server_hostname=address.server_name or address.host)
 
 
 def _unreachable(url: str, error: Exception, late: Message) -> Unreachable:
