@@ -119,7 +119,7 @@ def publish(client):
 
 
 def find_in_catalog(client):
-    register.in_catalog(client, DEFINITION, bound=0)
+    register.reaches_catalog(client, DEFINITION, bound=0)
 
 
 def read_other_nodes(client):

@@ -45,7 +45,7 @@ def agents(server):
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, caplog):
     monkeypatch.setattr(keep, "SETTLED_SECONDS", 0)
-    monkeypatch.setattr(keep, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(keep, "REMOVE_SECONDS", 0)
     caplog.set_level(logging.INFO, "demo_site")
 
 

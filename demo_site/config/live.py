@@ -16,7 +16,7 @@ from ..redis_cache.servers import Server
 from .revision import Revision
 from .shared import SharedState
 from .source import Start
-from .status import CURRENT, SNAPSHOT, Proof, Status, initial, out_of_step, outlived, transition
+from .status import CURRENT, Proof, Status, initial, out_of_step, outlived, transition
 
 # What a step of the watch may take beyond the wait that it asked for: Consul's jitter, a probe, a slow machine.
 GRACE_SECONDS = 10.0
@@ -99,8 +99,9 @@ class Live:
         revision = self.in_force.revision
         self._status = initial(revision)
         self.shared.publish(revision)
-        self.shared.save_snapshot(revision, revision.loaded_at)
-        if self._status.state == SNAPSHOT:
+        if not revision.unconfirmed:
+            self.shared.save_snapshot(revision, revision.loaded_at)
+        if self._status.reason:
             logger.warning("Consul was out of reach at the start: %s", self._status.reason)
 
     def replace(self, revision: Revision) -> None:

@@ -54,9 +54,10 @@ class StoredRevision:
 
 @dataclass(frozen=True)
 class Revision(StoredRevision):
-    """A revision whose document is valid."""
+    """A revision whose document is valid. `unconfirmed`: why it may not be what Consul holds, if no leader said so."""
 
     document: Document
+    unconfirmed: Message | None = None
 
 
 def parsed(

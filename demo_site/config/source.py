@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from . import snapshot
 from .revision import Revision, parsed
 
 START_SECONDS = 5.0  # for all tries together: a Consul that starts a moment later than the site is no failure
+LEADERLESS = Timeouts(connect=0.3, read=0.7)  # for the last of them
 QUICK = Timeouts(connect=0.5, read=1.0)  # for what must not hang while Consul does
 _MOST_FILE_BYTES = 4 * MAX_BYTES  # what is a little too long is told as an invalid document
 _MOST_FAULTS = 20
@@ -36,6 +37,7 @@ _UNREACHABLE = _(
     "The key `%(key)s` cannot be read. %(reason)s\n"
     "Start Consul, point CONSUL_HTTP_ADDR at a running agent, or set DEMO_CONFIG_FILE to do without."
 )
+_UNCONFIRMED = _("%(reason)s One of its servers has this document, but perhaps not the newest.")
 _INVALID = _(
     "The document at the Consul key `%(key)s` (ModifyIndex %(index)s) is invalid:\n  %(faults)s\n"
     "Put a correct one: consul kv put %(key)s @document.json"
@@ -130,7 +132,7 @@ def _from_file(path: Path) -> Revision:
 
 def _from_consul(address: AgentAddress, key: str) -> Revision:
     try:
-        entry = _read_patiently(address, key)
+        entry, unconfirmed = _read(address, key)
     except Missing as error:
         text = _("%(reason)s\nPut the document there: consul kv put %(key)s '%(document)s'")
         message = Message(text, reason=error.message, key=key, document=_example())
@@ -141,7 +143,7 @@ def _from_consul(address: AgentAddress, key: str) -> Revision:
         message = Message(text, key=key, reason=error.message)
         raise StartupError("denied" if is_denied else "unreachable", message) from error
     try:
-        return parsed(entry.value, "consul", key, entry.modify_index)
+        return replace(parsed(entry.value, "consul", key, entry.modify_index), unconfirmed=unconfirmed)
     except DocumentInvalid as error:
         message = Message(_INVALID, key=key, index=entry.modify_index, faults=_listed(error))
         raise StartupError("invalid", message) from None
@@ -155,9 +157,21 @@ def _listed(error: DocumentInvalid) -> Message:
     return joined((fault.message for fault in error.faults), "\n  ", _MOST_FAULTS)
 
 
+def _read(address: AgentAddress, key: str) -> tuple[kv.Entry, Message | None]:
+    """The key's entry, and if no leader stands behind it why not. docs/decisions/consistency.md"""
+    try:
+        return _read_patiently(address, key), None
+    except Unreachable as error:
+        try:
+            with Client(address, LEADERLESS, leaderless=True) as client:
+                return kv.read(client, key), Message(_UNCONFIRMED, reason=error.message)
+        except ConsulError:  # not even that; nor does it count what such a server says of rights and missing keys
+            raise error from None
+
+
 def _read_patiently(address: AgentAddress, key: str) -> kv.Entry:
-    """Read the key; while Consul is unreachable, again and again for `START_SECONDS`."""
-    deadline = time.monotonic() + START_SECONDS
+    """Read the key; while Consul is unreachable, again and again, until it is time for the last try."""
+    deadline = time.monotonic() + START_SECONDS - sum(LEADERLESS)
 
     def attempt() -> kv.Entry:
         left = max(deadline - time.monotonic(), 0.1)

@@ -80,6 +80,8 @@ def initial(revision: Revision) -> Status:
     """The status of a process that begins to serve `revision`."""
     if revision.kind == "snapshot":
         return Status(SNAPSHOT, running_on(revision))
+    if revision.unconfirmed:
+        return Status(STALE, revision.unconfirmed)
     return Status(FILE if revision.kind == "file" else CURRENT)
 
 

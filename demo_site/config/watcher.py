@@ -14,13 +14,14 @@ from ..consul_agent.errors import ConsulError
 from ..messages import _, trace
 from .follower import Follower
 
-# With Consul's jitter (a sixteenth) and the read time-out on top, a silent peer is noticed after the wait + 8 s; and an
-# idle worker asks 60 times an hour.
-WAIT_SECONDS = 60
+# How long it may take until a worker notices what does not end its question: an agent or a leader that hangs, servers
+# without a quorum, which hold the question until then. With Consul's jitter (a sixteenth) and the read time-out on top
+# that is 5 s more. An idle worker asks 360 times an hour, half as often as it renews its session.
+WAIT_SECONDS = 10
 TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 # A document whose Redis did not answer is probed again: it may have been put before its server was up.
 REJECTED_WAIT_SECONDS = 15
-LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 5.0
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 4.6  # so that it follows again within 5 s
 # An agent may answer at once for ever: with the same value it is asked ten times a second, with another one each time
 # not more often either in the long run. So many changes in a row, as a script puts them, reach a worker at once.
 LEAST_SECONDS_PER_ANSWER, MOST_CHANGES_AT_ONCE = 0.1, 200
@@ -51,7 +52,7 @@ def watch(follower: Follower, timeouts: Timeouts = TIMEOUTS, wait: int = WAIT_SE
         # Jitter, so that workers do not ask in step. With the publisher and the keeper, which ask a failing Consul as
         # well, a worker stays below one request a second.
         longest = min(LEAST_PAUSE_SECONDS * 2**failures, MOST_PAUSE_SECONDS)
-        yield jittered(longest / 2, longest)
+        yield jittered(0.7 * longest, longest)
 
 
 def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:

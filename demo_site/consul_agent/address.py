@@ -66,7 +66,7 @@ class AgentAddress:
         verify = _boolean(values, "CONSUL_HTTP_SSL_VERIFY", True, faults)
         scheme, host, port = _where(values["CONSUL_HTTP_ADDR"] or DEFAULT, use_tls, faults)
         cert = _client_certificate(values, faults)
-        verify = verify and (values["CONSUL_CACERT"] or _ca_directory(values, faults) or True)
+        authority = values["CONSUL_CACERT"] or _ca_directory(values, faults)
         server_name = _server_name(values, faults)
         _readable(values, ("CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY"), faults)
         token = values["CONSUL_HTTP_TOKEN"]
@@ -75,7 +75,7 @@ class AgentAddress:
         if faults:
             raise AddressInvalid(faults)
         token_file = Path(values["CONSUL_HTTP_TOKEN_FILE"]) if values["CONSUL_HTTP_TOKEN_FILE"] else None
-        return cls(scheme, host, port, verify, cert, token, token_file, server_name)
+        return cls(scheme, host, port, verify and (authority or True), cert, token, token_file, server_name)
 
 
 def authorities(verify: str) -> list[str]:

@@ -38,7 +38,7 @@ class Client(consul.Consul):
     """A Consul client for one agent. Build one for each process and thread.
 
     Every method raises `ConsulError` and nothing else. `on_answer` is called when an answer has arrived, or the
-    connection has ended, before it is read.
+    connection has ended, before it is read. `leaderless`: believe a server that knows no leader, and ask with `stale`.
     """
 
     def __init__(
@@ -46,8 +46,10 @@ class Client(consul.Consul):
         address: AgentAddress,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 (immutable)
         on_answer: Callable[[], None] | None = None,
+        leaderless: bool = False,
     ) -> None:
         self.address = address
+        self.leaderless = leaderless
         self._timeouts = timeouts
         self._on_answer = on_answer
         with _hidden_consul_variables():
@@ -56,7 +58,7 @@ class Client(consul.Consul):
 
     def connect(self, *_args: Any, **_kwargs: Any) -> "_Transport":
         """python-consul's hook for a transport."""
-        return _Transport(self.address, self._timeouts, self._on_answer)
+        return _Transport(self.address, self._timeouts, self._on_answer, self.leaderless)
 
     http_connect = connect  # py-consul's name for the same hook
 
@@ -91,11 +93,14 @@ def _hidden_consul_variables() -> Iterator[None]:
 class _Transport(consul.base.HTTPClient):
     """The library's HTTP layer: `callback` turns a `consul.base.Response` into the method's result."""
 
-    def __init__(self, address: AgentAddress, timeouts: Timeouts, on_answer: Callable[[], None] | None) -> None:
+    def __init__(
+        self, address: AgentAddress, timeouts: Timeouts, on_answer: Callable[[], None] | None, leaderless: bool
+    ) -> None:
         super().__init__(address.host, address.port, address.scheme, address.verify, address.cert)
         self.base_uri = ""  # the connection knows scheme, host and port
         self._address = address
         self._timeouts = timeouts
+        self._leaderless = leaderless
         self._sent_token = ""  # nosec B105
         self._connection = Connection(address, timeouts.connect, on_answer)
 
@@ -133,6 +138,8 @@ class _Transport(consul.base.HTTPClient):
         code, headers, content = self._connection.exchange(method, self.uri(path, query), body, header, patience, most)
         if code not in expected:
             self._raise_for_status(code, content.decode("utf-8", "replace"))
+        if headers.get("X-Consul-Knownleader") == "false" and not self._leaderless:
+            raise Unreachable(_("Consul at %(url)s has no leader, so its answer may be old.", url=self._address.url))
         if not bounded.json_fits(content, most // _BYTES_PER_VALUE, _MOST_DEPTH):
             raise TooLong.sent(self._address.url, _("JSON of too many values, or too deep"))
         try:

@@ -35,9 +35,11 @@ def query(client: Client, key: str, index: int = 0, wait: int = 0) -> tuple[int,
     """The answer's index, and the entry if the key exists.
 
     With an `index` of at least 1 it is a blocking query: Consul answers when the key's index has passed `index`, or
-    after `wait` seconds and up to a sixteenth more. Pass the answer's index to the next query.
+    after `wait` seconds and up to a sixteenth more. Pass the answer's index to the next query. The leader answers it,
+    or whichever server is asked if the client is `leaderless`.
     """
-    found, entries = _entries(client, key, index=index, wait=f"{wait}s")
+    consistency = {"consistency": "stale"} if client.leaderless else {}
+    found, entries = _entries(client, key, index=index, wait=f"{wait}s", **consistency)
     return found, entries[0] if entries else None
 
 

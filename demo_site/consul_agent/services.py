@@ -133,6 +133,11 @@ class _Self(BaseModel):
     member: _Member = Field(alias="Member")
 
 
+# The catalog is read from any server that knows a leader: it is some milliseconds behind at most, and the leader has
+# enough to do with the writes. docs/decisions/consistency.md
+_STALE = {"stale": "1"}
+
+
 def health_instances(
     client: Client, name: str, index: int = 0, wait: float = 0, service_id: str = ""
 ) -> tuple[int, list[Any]]:
@@ -142,12 +147,12 @@ def health_instances(
     """
     options = {"index": str(index), "wait": f"{wait}s"} if index else {}
     options |= {"filter": f'Service.ID == "{service_id}"'} if service_id else {}
-    return _query(client, f"/v1/health/service/{name}", list[Any], MANY, **options)
+    return _query(client, f"/v1/health/service/{name}", list[Any], MANY, **_STALE, **options)
 
 
 def names(client: Client) -> dict[str, Any]:
     """The names of all services, each with a list of its tags."""
-    return _get(client, "/v1/catalog/services", dict[Any, Any], MANY)
+    return _query(client, "/v1/catalog/services", dict[Any, Any], MANY, **_STALE)[1]
 
 
 def update_check(client: Client, check_id: str, status: str, output: str) -> None:

@@ -17,11 +17,14 @@ _ID = re.compile(r"[0-9a-f-]{1,100}")  # it becomes a part of URLs
 def create(client: Client, name: str, ttl: int) -> str:
     """Create a session and return its id.
 
-    Consul invalidates it within two `ttl` (seconds) of its last renewal, or when its node fails (the check serfHealth,
-    which Consul adds), and deletes the keys it holds. There is no lock delay, because nobody competes for these keys
-    and their owner must reacquire them at once with its next session.
+    Consul invalidates it within two `ttl` (seconds) of its last renewal, and deletes the keys it holds. There is no
+    lock delay, because nobody competes for these keys and their owner must reacquire them at once with its next
+    session. Nor is there the check serfHealth, which Consul would add: servers that lost their state do not have it
+    until the agents' gossip has reached them, and refuse sessions with it for half a minute.
     """
-    session = json.dumps({"Name": name, "TTL": f"{ttl}s", "Behavior": "delete", "LockDelay": "0s"})
+    session = json.dumps(
+        {"Name": name, "TTL": f"{ttl}s", "Behavior": "delete", "LockDelay": "0s", "NodeChecks": [], "Checks": []}
+    )
 
     def its_id(response: Any) -> str:
         session = json.loads(response.body)["ID"]

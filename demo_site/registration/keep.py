@@ -21,7 +21,7 @@ from .self_check import CheckResult, live, ready
 CHECK_SECONDS = 2.5
 # A balancer that leads each request to another agent moves the entry at each step: what one finds then is not removed.
 SETTLED_SECONDS = 10.0
-LOOK_SECONDS = 60.0  # between two looks at the catalog for entries on other nodes
+REMOVE_SECONDS = 60.0  # between two tries to remove entries on other nodes
 # The watch and the publisher retry a failing Consul too: all three stay below one request a second.
 MOST_BACKOFF_SECONDS = 2.8
 
@@ -51,10 +51,9 @@ class Keeper:
         self._report = report
         self._address_is_old = True
         self._next_heartbeat = 0.0
-        self._unverified = False
+        self._in_catalog = False  # as it was last seen
         self._node = ""  # of the agent that has the entry
-        self._settled_at = 0.0
-        self._look_at = 0.0
+        self._settled_at = self._remove_at = 0.0
         self._others = OtherNodes(client)
         self._token: str | None = None  # of the last step
         self._logged: set[type] = set()  # kinds of failures
@@ -112,15 +111,12 @@ class Keeper:
         if node not in ("", self._node):
             self._moved(node)
         if registered:
-            metrics.REGISTRATIONS.inc()
-            logger.info("Registered %s with Consul", self._definition.id)
+            self._registered()
         # The heartbeat is due when the next check would be too late for it.
         is_due = time.monotonic() + self._check_seconds >= self._next_heartbeat
         if self._definition.check == "ttl" and (registered or is_due):
             self.heartbeat()
-        if registered:  # an agent that lost the entry may be a new one; and it needs a moment to update the catalog
-            self._address_is_old = self._unverified = True
-        elif self._unverified or time.monotonic() >= self._look_at:
+        if not registered:
             self._look()
         self._succeeded()
 
@@ -132,33 +128,38 @@ class Keeper:
                 "%s leads to the agent of node %s now; %s was registered on node %s. It should name one agent",
                 *(self._client.address.url, node, self._definition.id, self._node),
             )
-        self._node, self._address_is_old, self._unverified = node, True, True
-        self._settled_at = now + SETTLED_SECONDS
+        self._node, self._address_is_old, self._in_catalog = node, True, False
+        self._settled_at = self._remove_at = now + SETTLED_SECONDS
+
+    def _registered(self) -> None:
+        metrics.REGISTRATIONS.inc()
+        logger.info("Registered %s with Consul", self._definition.id)
+        # An agent that lost the entry may be a new one; and it needs a moment to update the catalog.
+        self._address_is_old, self._in_catalog = True, False
 
     def _ready(self) -> CheckResult:
         return ready(self._definition, self._own_url)
 
     def _look(self) -> None:
-        """Look the entry up in the catalog, and others with its id. Once verified, that may fail."""
-        definition = self._definition
-        try:
-            found = catalog.with_id(self._client, definition.name, definition.id)
-        except ConsulError:
-            if self._unverified:
-                raise
-            self._others.forget()
-            self._look_at = time.monotonic() + LOOK_SECONDS
-            return
+        """Look into the catalog, for the entry and for others with its id.
+
+        What the agent has is not what others find: the servers may have no leader, or have lost their state.
+        """
+        definition, now = self._definition, time.monotonic()
+        found = catalog.with_id(self._client, definition.name, definition.id)
         others = [entry for entry in found if self._node and entry.node_name != self._node]
         self._verify([entry for entry in found if entry not in others])
-        is_settled = time.monotonic() >= self._settled_at
-        self._look_at = time.monotonic() + LOOK_SECONDS if is_settled else self._settled_at
-        self._others.review(definition, others, removes=is_settled)
+        removes = now >= self._remove_at
+        if removes:
+            self._remove_at = now + REMOVE_SECONDS
+        self._others.review(definition, others, removes=removes)
 
     def _verify(self, own: list[CatalogInstance]) -> None:
         """An agent accepts an entry even if its own token does not allow it to update the catalog."""
-        self._unverified = not any(entry.place == self._definition.place for entry in own)
-        if self._unverified:
+        was_there, self._in_catalog = self._in_catalog, any(entry.place == self._definition.place for entry in own)
+        if self._in_catalog:
+            return
+        if not was_there:
             raise Missing(
                 _(
                     "The agent has it, but the catalog does not show it, so nobody will find it. With ACLs on, the "
@@ -166,6 +167,9 @@ class Keeper:
                     "`service:write`."
                 )
             )
+        # The agent itself compares its entries with the catalog once a minute, and some seconds after it lost servers.
+        services.register(self._client, self._definition.payload(self._ready().status))
+        self._registered()
 
     def _failed(self, error: ConsulError) -> None:
         """Log each kind of failure once, until the next success."""
@@ -173,14 +177,13 @@ class Keeper:
         metrics.REGISTRATION_ERRORS.inc()
         metrics.REGISTERED.set(-1)
         self._others.forget()
-        self._look_at = 0.0
         if type(error) not in self._logged:
             self._logged.add(type(error))
             logger.warning("The registration of %s cannot be kept: %s", self._definition.id, error)
 
     def _succeeded(self) -> None:
         self._report(None)
-        if not self._unverified:
+        if self._in_catalog:
             metrics.REGISTERED.set(1)
         if self._logged:
             self._logged.clear()

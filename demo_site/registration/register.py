@@ -58,8 +58,8 @@ def is_desired(entry: services.AgentEntry, definition: ServiceDefinition) -> boo
     )
 
 
-def in_catalog(client: Client, definition: ServiceDefinition, bound: float = CATALOG_SECONDS) -> bool:
-    """Whether the catalog has the instance at its address and port; waits up to `bound` seconds for that."""
+def reaches_catalog(client: Client, definition: ServiceDefinition, bound: float = CATALOG_SECONDS) -> bool:
+    """Whether the catalog gets the instance at its address and port within `bound` seconds. Raises `ConsulError`."""
     deadline = time.monotonic() + bound
     while True:
         found = catalog.with_id(client, definition.name, definition.id)

@@ -15,7 +15,7 @@ from ...consul_agent.errors import ConsulError
 from ...registration import other_nodes
 from ...registration.definition import DefinitionInvalid, ServiceDefinition, define
 from ...registration.keep import Keeper
-from ...registration.register import in_catalog, repair
+from ...registration.register import reaches_catalog, repair
 from ...registration.self_check import ready
 from ..errors import command_error
 
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         is_new, _node = repair(client, definition, lambda: ready(definition).status)
         if definition.check == "ttl":
             Keeper(client, definition).heartbeat()
-        if not in_catalog(client, definition):
+        if not reaches_catalog(client, definition):
             raise CommandError(
                 f"The agent accepted {definition.id}, but the catalog does not show it, so nobody will find it.\n"
                 "With ACLs on, the agent's own token needs `node:write` and `service:write` (its log says which), "
