@@ -18,7 +18,7 @@ from demo_site.fleet.publisher import RENEW_SECONDS, RENEWALS_PER_LOOK
 from demo_site.identity import KEY, METRICS_PREFIX
 from demo_site.redis_cache import diagnosis
 from demo_site.redis_cache.pool import FileUnusable
-from demo_site.registration.keep import CHECK_SECONDS, LOOK_SECONDS
+from demo_site.registration.keep import CHECK_SECONDS
 from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.documents import SMALLEST, changed, raw
@@ -98,10 +98,10 @@ def scaled(instances, workers=4):
         instances * (2 * workers + 1),
         instances * (3 * workers + 1),
         renewals,
-        all_workers / WAIT_SECONDS + looks + instances / LOOK_SECONDS,
+        all_workers / WAIT_SECONDS + looks + instances / CHECK_SECONDS,
         instances / CHECK_SECONDS,
         all_workers + 1,
-        all_workers * 0.8,
+        all_workers * 0.9,
         all_workers,
     ]
 

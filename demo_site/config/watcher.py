@@ -14,13 +14,12 @@ from ..consul_agent.errors import ConsulError
 from ..messages import _, trace
 from .follower import Follower
 
-# How long it may take until a worker notices what does not end its question: an agent or a leader that hangs, servers
-# without a quorum, which hold the question until then. With Consul's jitter (a sixteenth) and the read time-out on top
-# that is 5 s more. An idle worker asks 360 times an hour, half as often as it renews its session.
-WAIT_SECONDS = 10
+# A blocking query does not end when the leader hangs, when there is no quorum, or when the servers lost their state and
+# have a lower index: so it is a short one. With Consul's jitter (a sixteenth) and the read time-out on top, a silent peer
+# is noticed 4.3 s after its end. A document whose Redis did not answer is probed again as often: it may have been put
+# before its server was up.
+WAIT_SECONDS = 4
 TIMEOUTS = Timeouts(connect=1.0, read=4.0)
-# A document whose Redis did not answer is probed again: it may have been put before its server was up.
-REJECTED_WAIT_SECONDS = 15
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 4.6  # so that it follows again within 5 s
 # An agent may answer at once for ever: with the same value it is asked ten times a second, with another one each time
 # not more often either in the long run. So many changes in a row, as a script puts them, reach a worker at once.
@@ -61,9 +60,8 @@ def _follow(follower: Follower, client: Client, wait: int) -> Iterator[float]:
     pace = _Pace()
     while True:
         asked_at = time.monotonic()
-        patience = min(wait, REJECTED_WAIT_SECONDS) if follower.live.status.rejected else wait
-        follower.prove(patience)
-        found, entry = kv.query(client, key, index, patience)
+        follower.prove(wait)
+        found, entry = kv.query(client, key, index, wait)
         while follower.is_past(entry):
             found, entry = kv.query(client, key)
         if entry is None:

@@ -22,7 +22,7 @@ RENEW_SECONDS = TTL_SECONDS / 2
 RENEWALS_PER_LOOK = 12  # once a minute: does the key still exist?
 LEAST_GAP_SECONDS = 0.5  # between two writes, so that several changes in a row cause one or two writes
 # The watch and the keeper retry a failing Consul too: all three stay below one request a second.
-LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 4.0, 4.6
+LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 1.0, 4.6
 DENIED_SECONDS = 60.0  # people grant rights
 LEAVE_SECONDS = 0.5  # how long an exit waits for a running step, for a connection and for an answer
 
@@ -58,17 +58,20 @@ class Publisher:
 
     def steps(self) -> Iterator[float]:
         """Each step updates Consul and yields the seconds until the next one is due. Never ends."""
+        longest = LEAST_BACKOFF_SECONDS
         while True:
             try:
                 with closing(self._open_client(TIMEOUTS)) as client:
                     while True:
                         self._step(client)
                         self._note(None)
+                        longest = LEAST_BACKOFF_SECONDS
                         yield max(self._renew_at - time.monotonic(), 0.0)
             except ConsulError as error:
                 self._note(error)
-                backoff = jittered(LEAST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS)
-                pause = DENIED_SECONDS if isinstance(error, Denied) else backoff
+                self._renew_at = 0.0  # servers that lost their state do not know the session
+                pause = DENIED_SECONDS if isinstance(error, Denied) else jittered(longest, 1.1 * longest)
+                longest = min(2 * longest, MOST_BACKOFF_SECONDS / 1.1)
             yield pause
 
     def run(self) -> None:

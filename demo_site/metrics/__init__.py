@@ -63,12 +63,12 @@ WATCH_ERRORS = Counter(
 )
 CONTACT_AT = Gauge(
     f"{PREFIX}_config_consul_contact_age_seconds",
-    "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 60 s.",
+    "Time since Consul last answered a worker; of several workers the longest. A quiet key is asked for every 4 s.",
     _age,
 )
 REGISTERED = Gauge(
     f"{PREFIX}_registration_ok",
-    "1 while Consul holds the registration as it should be, else 0; absent where the instance keeps none.",
+    "1 while agent and catalog hold the registration as it should be, 0 if not or not known; absent without one to keep.",
     _any_registered,
 )
 REGISTRATIONS = Counter(f"{PREFIX}_registration_writes_total", "Registrations written: the first, and each repair.")

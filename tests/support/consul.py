@@ -59,13 +59,16 @@ class ConsulServer(ServerProcess):
 
     def start(self):
         """Start the agent and wait until it has a leader and keeps keys."""
+        self.start_process()
+        self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
+        return self
+
+    def start_process(self):
         config_path = self.directory / "agent.json"
         config_path.write_text(json.dumps(self._config()))
         command = [consul_binary(), "agent", *self._mode(), f"-config-file={config_path}"]
         trusted = {"SSL_CERT_FILE": str(self.trusts)} if self.trusts else {}
         self.launch(command, environment=clean_environment(self.directory) | trusted)
-        self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
-        return self
 
     def _mode(self):
         directory = f"-data-dir={self.directory / 'data'}"
