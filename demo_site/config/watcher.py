@@ -15,9 +15,9 @@ from ..messages import _, trace
 from .follower import Follower
 
 # A blocking query does not end when the leader hangs, when there is no quorum, or when the servers lost their state and
-# have a lower index: so it is a short one. With Consul's jitter (a sixteenth) and the read time-out on top, a silent peer
-# is noticed 4.3 s after its end. A document whose Redis did not answer is probed again as often: it may have been put
-# before its server was up.
+# have a lower index: so it is a short one. With Consul's jitter (a sixteenth) and the read time-out on top, a silent
+# peer is noticed 4.3 s after its end. A document whose Redis did not answer is probed again as often: it may have been
+# put before its server was up.
 WAIT_SECONDS = 4
 TIMEOUTS = Timeouts(connect=1.0, read=4.0)
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 1.0, 4.6  # so that it follows again within 5 s

@@ -68,7 +68,7 @@ CONTACT_AT = Gauge(
 )
 REGISTERED = Gauge(
     f"{PREFIX}_registration_ok",
-    "1 while agent and catalog hold the registration as it should be, 0 if not or not known; absent without one to keep.",
+    "1 while agent and catalog hold the registration as it should be, 0 if not or not known; absent if none is kept.",
     _any_registered,
 )
 REGISTRATIONS = Counter(f"{PREFIX}_registration_writes_total", "Registrations written: the first, and each repair.")
