@@ -84,7 +84,7 @@ def _change(site: AdminSite, pages: Pages, consul: ConsulServer, redis: RedisSer
     outside = redis.document(redis_db=1, redis_password=new_password)
     consul.put(KEY, document(redis, "Open until ten tonight", redis_config=outside))
     time.sleep(APART_SECONDS)
-    pages.open("history/").press("li:nth-last-child(2) a.rollback")
+    pages.open("history/").press(".oldest a.rollback")
     pages.fill("comment", "The sale is over: back to the counter of all visitors")
     pages.press("#configuration-rollback [type=submit]")
     wait_until(lambda: site.runs(consul.index(KEY), WORKERS), message="all workers to follow")

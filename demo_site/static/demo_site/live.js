@@ -55,6 +55,9 @@
   // What is seen of a tab among others.
   const showVerdict = () => {
     const verdict = region.querySelector("[data-status=verdict]");
+    if (!verdict) {
+      return;
+    }
     document.title = verdict.dataset.title;
     icon.href = verdict.dataset.icon;
   };
@@ -62,7 +65,7 @@
   const lose = (why) => {
     region.classList.add("lost");
     document.title = why;
-    icon.href = "data:,";
+    icon?.setAttribute("href", "data:,");
     if (announcement.textContent !== why) {
       announcement.textContent = why;
     }
