@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 
+import psutil
 import pytest
 import requests
 
 from demo_site import identity
 from tests.support.membership import NAME, Visitors, registrations, restart, seconds_until_passing
 from tests.support.waiting import wait_until
+from tests.support.workers import Connection
 
 
 @pytest.fixture
@@ -56,6 +58,29 @@ def test_request_in_flight_is_answered(new_member, new_proxy, consul, redis, con
     for visitor in visitors:
         visitor.join()
     assert answers == [200, 200, 200]
+
+
+def test_connections_in_the_backlog_are_answered(new_member, consul):
+    """The kernel has connected them, and no worker has accepted them when the sockets are closed."""
+    site = new_member(SERVICE_DRAIN_SECONDS="0.1").gunicorn(workers=2)
+    seconds_until_passing(consul)
+    workers = [psutil.Process(pid) for pid in site.worker_pids()]
+    for worker in workers:
+        worker.suspend()
+    connections = [Connection(site) for _ in range(50)]
+    for connection in connections:
+        connection.send()
+    site.signal(signal.SIGTERM)
+    master = psutil.Process(site.pid)
+    wait_until(lambda: not [c for c in master.net_connections() if c.status == "LISTEN"], message="the drain to end")
+    for worker in workers:
+        worker.resume()
+    answers = [connection.receive() for connection in connections]
+    assert {status for status, _ in answers} == {200}
+    assert len({page for _, page in answers}) == 50
+    with pytest.raises(ConnectionRefusedError):
+        Connection(site)
+    assert site.wait() == 0
 
 
 def test_second_sigterm_stops_at_once(new_member, consul):

@@ -52,7 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _SECONDS: ClassVar = {_HEAD: HEAD_SECONDS, _BODY: BODY_SECONDS}
     _in_bodies = 0  # of all connections, small bodies not counted
-    is_leaving = False  # the instance: each answer closes its connection, so that clients go elsewhere before the end
+    is_leaving = False  # the instance or this worker: each answer closes its connection, so that clients go elsewhere
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import resource
 import signal
+import socket
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from types import FrameType
 from typing import Any, ClassVar
@@ -31,6 +33,24 @@ class QuietServer(Server):
         """Unlike uvicorn's: that one dies of the signal in the end, without what is registered with `atexit`."""
         self.should_exit = True
         self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve the backlog, too: when the last worker closes a socket, the kernel resets what waits there."""
+        BoundedProtocol.is_leaving = True  # for what is accepted here; the others are told one by one
+        waiting: list[socket.socket] = []
+        for server, listener in zip(self.servers, sockets or [], strict=True):
+            waiting += _backlog(listener)
+            server.close()
+            listener.close()
+        accepted = asyncio.gather(*map(self._serve_accepted, waiting), return_exceptions=True)
+        await super().shutdown()
+        accepted.cancel()  # whoever has not finished a TLS handshake until now
+
+    async def _serve_accepted(self, connection: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state, self._loop)
 
 
 class Worker(UvicornWorker):
@@ -65,6 +85,13 @@ class Worker(UvicornWorker):
             latch = leaving.current.latch.fileno()
             loop.add_reader(latch, _leave, loop, latch)
         await QuietServer(self.config).serve(sockets=self.sockets)
+
+
+def _backlog(listener: socket.socket) -> Iterator[socket.socket]:
+    """What the kernel has connected, and nobody has accepted."""
+    with contextlib.suppress(OSError):
+        while True:
+            yield listener.accept()[0]
 
 
 def _leave(loop: asyncio.AbstractEventLoop, latch: int) -> None:

@@ -23,7 +23,15 @@ class Connection:
 
     def get(self, path="/"):
         """The status and the body. Raises `OSError` or `HTTPException` when the connection has ended."""
+        self.send(path)
+        return self.receive()
+
+    def send(self, path="/"):
+        """Only the request."""
         self._http.request("GET", path, headers={"Accept": "text/plain"})
+
+    def receive(self):
+        """The status and the body of the answer."""
         answer = self._http.getresponse()
         return answer.status, answer.read().decode()
 
