@@ -31,6 +31,7 @@ PROGRAMS = QUICK_PROGRAMS | {
     "prometheus": ("prometheus", "promtool"),
     "victoria-metrics": ("vmagent",),  # reads `consul_sd_configs`, which Debian's Prometheus lacks
     "bubblewrap": ("bwrap",),
+    "haproxy": ("haproxy",),
     "systemd": ("systemd-analyze",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
