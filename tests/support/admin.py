@@ -56,9 +56,10 @@ class AdminSite(Site):
         assert made.status == 0, made.stderr
         return self
 
-    def session(self, user):
+    def session(self, user, *, verify=True):
         """A requests session that is logged in as the user."""
         session = requests.Session()
+        session.verify = verify
         session.trust_env = False
         page = f"{self.url}/admin/login/"
         session.get(page, timeout=30)

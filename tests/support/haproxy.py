@@ -6,14 +6,16 @@ import shutil
 import signal
 import socket
 
-import debian  # deploy/local
 import requests
 
 from tests.support.binaries import PROJECT, PartMissingError
 from tests.support.membership import seconds_until_passing
 from tests.support.ports import free_port
 from tests.support.processes import ServerProcess, clean_environment
+from tests.support.secrets import GUARD
 from tests.support.waiting import wait_until
+
+import debian  # deploy/local
 
 SHIPPED = PROJECT / "deploy" / "haproxy" / "haproxy.cfg"
 SOCKET = "global\n    stats socket {} level admin\n"
@@ -54,10 +56,20 @@ class HAProxy(ServerProcess):
         self.wait_ready(lambda: self.instances_up() == instances, bound=30, ignoring=(OSError,))
         return self
 
+    def get(self, path="/", **options):
+        """One request, on a connection of its own; no redirect is followed."""
+        answer = requests.get(self.url + path, **{"timeout": 10, "allow_redirects": False, **options})
+        GUARD.check(f"{answer.headers}\n{answer.text}", f"the answer to GET {path}")
+        return answer
+
     def instances_up(self):
         """How many instances get requests."""
         rows = csv.DictReader(self._ask("show stat").removeprefix("# ").splitlines())
         return sum(row["type"] == "2" and row["status"].startswith("UP") for row in rows)
+
+    def close(self):
+        GUARD.check(self.log(), "HAProxy's log")
+        super().close()
 
     def _ask(self, command):
         with socket.socket(socket.AF_UNIX) as connection:
