@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 import requests
+from django.conf import global_settings
 
 from demo_site.serving.protocol import (
     ANSWER_SECONDS,
@@ -150,17 +151,21 @@ def test_long_bodies_share_a_limit_of_memory_and_short_ones_are_always_taken(sit
 
 @pytest.mark.parametrize("server", ["gunicorn", "runserver"])
 def test_upload_that_is_not_finished_writes_nothing(environment, new_site, server, tmp_path):
-    """A file in a form, of any view: Django reads it for the check of the token, before it asks who that is."""
+    """A file in a form, of any view: Django reads it for the check of the token, before it asks who that is.
+
+    It is announced as longer than what Django itself would keep in memory.
+    """
+    length = 4 * global_settings.FILE_UPLOAD_MAX_MEMORY_SIZE
     site = new_site({**environment, "TMPDIR": str(tmp_path)})
     site.gunicorn(workers=1) if server == "gunicorn" else site.runserver("--noreload")
     token = site.get("/admin/login/").cookies["csrftoken"]
     start = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\nContent-Type: text/plain\r\n\r\n'
     head = ["POST /admin/login/ HTTP/1.1", f"Host: {site.address}", f"Cookie: csrftoken={token}"]
-    head += ["Content-Type: multipart/form-data; boundary=x", f"Content-Length: {4 * LONGEST_BODY}", "", ""]
+    head += ["Content-Type: multipart/form-data; boundary=x", f"Content-Length: {length}", "", ""]
     with socket.create_connection(("127.0.0.1", site.port), timeout=30) as client:
         client.sendall("\r\n".join(head).encode() + start)
         with contextlib.suppress(OSError):  # refused: more than a body may have
-            client.sendall(b"x" * 3 * LONGEST_BODY)
+            client.sendall(b"x" * (length // 2))
         for _ in range(10):
             time.sleep(0.1)
             pids = [site.pid, *site.worker_pids()]

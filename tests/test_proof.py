@@ -19,6 +19,7 @@ from demo_site.monitoring import checks, effective, health
 from tests.support.binaries import PROJECT
 from tests.support.documents import document
 from tests.support.following import Following
+from tests.support.peers import Peer, dripping
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -92,6 +93,16 @@ def in_every_place(state):
 
 def wait_for(configuration, state):
     wait_until(lambda: shown(configuration) == in_every_place(state), 20, f"{state} in every place")
+
+
+def test_redis_that_drips_its_replies_for_ever_does_not_stop_the_watch(environment, consul, redis, config_key, new_site):
+    """Its document is rejected, where `/readyz` would say "current" for ever, and the next one is followed."""
+    site = new_site(environment).gunicorn(workers=1)
+    with Peer(dripping(b"$1000000\r\n", b"x")) as peer:
+        consul.put(config_key, document(redis, redis_config=redis.document(redis_port=peer.port)))
+        wait_until(lambda: site.ready()["config"]["state"] == "rejected", 15, "the document to be rejected")
+    consul.put(config_key, document(redis, "the next"))
+    wait_until(lambda: site.get("/").text.startswith("the next!"), 15, "the next document")
 
 
 def test_watch_that_works_proves_the_state_again_and_again(watched):

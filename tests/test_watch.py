@@ -702,17 +702,23 @@ def test_answers_in_turn_from_two_stores_do_not_make_it_spin(follow, redis, prox
 
 @pytest.fixture
 def newer_at_once(redis):
-    """An agent that answers each question at once, each time with a higher index. The function makes the message."""
+    """An agent that answers each question at once, each time with a higher index. The function makes the message.
+
+    It keeps the `questions`.
+    """
     peers = []
 
     def make(message):
+        questions = []
+
         def behave(connection):
             for index in itertools.count(1):
-                connection.recv(65536)
+                questions.append(connection.recv(65536))
                 answer = consul_answer(index, document(redis, message(index)))
                 connection.sendall(answer.replace(b"Connection: close", b"Connection: keep-alive"))
 
         peers.append(Peer(behave))
+        peers[-1].questions = questions
         return peers[-1]
 
     yield make
@@ -734,6 +740,15 @@ def test_agent_that_answers_newer_at_once_for_ever_is_asked_ten_times_a_second(n
     assert asked <= at_once + 10 * (time.monotonic() - began) + 1
     assert following.message == message(asked)
     following.close()
+
+
+def test_site_asks_such_an_agent_ten_times_a_second(newer_at_once, new_site):
+    agent = newer_at_once(lambda index: "same")
+    new_site({"CONSUL_HTTP_ADDR": agent.address, "DEMO_CONFIG_KEY": "k"}).gunicorn(workers=1)
+    began, before = time.monotonic(), len(agent.questions)
+    time.sleep(2)
+    asked = [question for question in agent.questions[before:] if b"/v1/kv/k?" in question]
+    assert 1 < len(asked) <= 10 * (time.monotonic() - began) + 2
 
 
 def test_burst_of_changes_is_followed_without_a_pause(follow, consul, redis, config_key):
