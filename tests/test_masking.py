@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from demo_site.config import masking
 from demo_site.consul_agent.address import AgentAddress
 from demo_site.environment import Environment
+from tests.support.documents import document
 from tests.support.secrets import GUARD
 
 MANY = 20_000
@@ -118,3 +119,23 @@ def test_representation_of_the_environment_has_no_value():
     }
     shown = GUARD.check(repr(Environment(given)), "the environment's representation")
     assert all(name in shown for name in given)
+
+
+# What people are shown.
+
+
+@pytest.mark.slow
+def test_no_command_shows_the_password_of_the_databases_url_whatever_is_in_it(environment, new_site):
+    """`command` looks for it."""
+    password = GUARD.new("database password", separator="?")
+    site = new_site({**environment, "DATABASE_URL": f"postgres://user:1234#{password}@host/name"})
+    site.command("effective_config", "--format", "json")
+
+
+@pytest.mark.slow
+def test_short_password_of_the_document_is_masked_and_words_like_it_are_not(consul, redis, config_key, new_site):
+    site = new_site({"CONSUL_HTTP_ADDR": consul.address, "DEMO_CONFIG_KEY": config_key})
+    consul.put(config_key, document(redis, "hello12 world", redis_config=redis.document(redis_password="hello12")))
+    shown = site.command("effective_config", "--format", "json").stdout
+    assert "hello12 world" in shown
+    assert shown.count("hello12") == 1
