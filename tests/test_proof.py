@@ -95,7 +95,7 @@ def wait_for(configuration, state):
     wait_until(lambda: shown(configuration) == in_every_place(state), 20, f"{state} in every place")
 
 
-def test_redis_that_drips_its_replies_for_ever_does_not_stop_the_watch(environment, consul, redis, config_key, new_site):
+def test_redis_that_drips_for_ever_does_not_stop_the_watch(environment, consul, redis, config_key, new_site):
     """Its document is rejected, where `/readyz` would say "current" for ever, and the next one is followed."""
     site = new_site(environment).gunicorn(workers=1)
     with Peer(dripping(b"$1000000\r\n", b"x")) as peer:
