@@ -16,6 +16,7 @@ from tests.support.browser import Browser
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
 from tests.support.every_redis import put
+from tests.support.haproxy import HAProxy
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD, Leak
@@ -171,6 +172,20 @@ def new_proxy():
     yield make
     for proxy in proxies:
         proxy.refuse()
+
+
+@pytest.fixture
+def new_haproxy():
+    """Make HAProxies; all are ended with the test."""
+    made = []
+
+    def make(consul_server, **options):
+        made.append(HAProxy(consul_server, **options))
+        return made[-1]
+
+    yield make
+    for haproxy in made:
+        haproxy.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,27 +9,13 @@ import pytest
 from demo_site.identity import NAME
 from tests.support.admin import start_admin
 from tests.support.certificates import make_certificates
-from tests.support.haproxy import HAProxy, Instances
+from tests.support.haproxy import Instances
 from tests.support.membership import seconds_until_passing
 from tests.support.peers import Peer, answering
 from tests.support.waiting import wait_until
 from tests.support.workers import Load
 
 CLIENTS = 8
-
-
-@pytest.fixture
-def new_haproxy():
-    """Make HAProxies; all are ended with the test."""
-    made = []
-
-    def make(consul, **options):
-        made.append(HAProxy(consul, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def test_no_request_fails_while_instances_are_restarted(environment, consul, new_site, new_haproxy):

@@ -58,7 +58,7 @@ class HAProxy(ServerProcess):
 
     def get(self, path="/", **options):
         """One request, on a connection of its own; no redirect is followed."""
-        answer = requests.get(self.url + path, **{"timeout": 10, "allow_redirects": False, **options})
+        answer = requests.get(self.url + path, timeout=10, allow_redirects=False, **options)
         GUARD.check(f"{answer.headers}\n{answer.text}", f"the answer to GET {path}")
         return answer
 
