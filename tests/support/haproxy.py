@@ -2,12 +2,14 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import socket
 
 import requests
 
+from demo_site.identity import NAME
 from tests.support.binaries import PROJECT, PartMissingError
 from tests.support.membership import seconds_until_passing
 from tests.support.ports import free_port
@@ -36,7 +38,7 @@ class HAProxy(ServerProcess):
         self.port = free_port()
         self.url = f"http{'s' if certificate else ''}://localhost:{self.port}"
         self._socket = self.directory / "socket"
-        text = SHIPPED.read_text()
+        text = re.sub(r"_[\w-]+\._tcp", f"_{NAME}._tcp", SHIPPED.read_text())  # also where the service is renamed
         for old, new in changes:
             assert old in text, old
             text = text.replace(old, new)
