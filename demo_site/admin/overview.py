@@ -36,9 +36,10 @@ def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 def in_brief() -> dict[str, Any]:
     """The verdict and the last change, for a template."""
-    live: Live = settings.CONFIGURATION
-    known = _status(live)
-    return known | (last_changes(live, 1) if "version" in known else {})
+    known = _status(settings.CONFIGURATION)
+    if "version" in known:
+        known |= last_changes(settings.CONFIGURATION, 1)
+    return known
 
 
 def _status(live: Live) -> dict[str, Any]:
