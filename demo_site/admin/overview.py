@@ -47,8 +47,8 @@ def _status(live: Live) -> dict[str, Any]:
     found: Fleet | None = None
     known: dict[str, Any] = {"statuses": lines, "unpublished": this_worker.trouble()}
     if all(line.good for line in lines if line.what == "Consul"):
-        known["version"] = f"{index} {live.in_force.revision.index}"  # what changes with the rest of the page
         known["restorable"] = restorable(live, index)
+        known["version"] = f"{index} {live.in_force.revision.index}"  # what changes with the rest of the page
         try:
             found = fleet.read(live, index)
             known |= fleet.shown(found, live.status.reason)
