@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
@@ -204,19 +205,14 @@ def changed_document(redis):
 
 def _seconds_until(began, **conditions):
     """The seconds since `began` until each of these holds."""
-    found = {}
 
     def watch(what, condition):
         wait_until(condition, 60, what, 0.05, (requests.RequestException,))
-        found[what] = time.monotonic() - began
+        return time.monotonic() - began
 
-    threads = [threading.Thread(target=watch, args=item) for item in conditions.items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found.keys() == conditions.keys()
-    return found
+    with ThreadPoolExecutor(len(conditions)) as threads:
+        found = {what: threads.submit(watch, what, condition) for what, condition in conditions.items()}
+    return {what: future.result() for what, future in found.items()}
 
 
 def published(agent):
