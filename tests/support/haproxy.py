@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 import debian  # deploy/local
 
 SHIPPED = PROJECT / "deploy" / "haproxy" / "haproxy.cfg"
-SOCKET = "global\n    stats socket {} level admin\n"
+SOCKET = "global\n    stats socket {} level user\n"
 
 
 def haproxy_binary():
