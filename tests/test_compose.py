@@ -72,6 +72,12 @@ def test_no_variable_of_the_site_is_a_secret_and_each_exists():
     )
 
 
+def test_haproxy_is_told_what_its_configuration_reads():
+    read = set(re.findall(r"\$\{(\w+)\}", (PROJECT / "deploy" / "haproxy" / "haproxy.cfg").read_text()))
+    assert read - set(SERVICES["haproxy"]["environment"]) == {"HAPROXY_CERT"}
+    assert set(SERVICES["haproxy"]["environment"]) <= read
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_the_image_runs_without_rights_on_a_file_system_that_is_read_only(name):
     service = OWN[name]

@@ -64,6 +64,7 @@ def test_every_variable_is_documented_with_its_default_and_no_other_is():
 def test_every_variable_named_anywhere_exists():
     known = {variable.name for variable in TABLE}
     known |= set(re.findall(r'environ\.get\("(\w+)"\)', (PROJECT / "gunicorn.conf.py").read_text()))
+    known |= set(re.findall(r"\$\{(\w+)\}", (PROJECT / "deploy" / "haproxy" / "haproxy.cfg").read_text()))
     for page in PAGES:
         named = set(re.findall(r"\b(?:CONSUL|DEMO|SERVICE|DJANGO|GUNICORN)_[A-Z_]+\b", page.read_text()))
         assert named <= known, page.name
