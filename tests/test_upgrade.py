@@ -255,8 +255,8 @@ def test_rollback_to_what_the_other_version_saved(pair, writer, reader):
     pair.save(editor, "a better text", show_message="edited")
     password = pair.new_password()
     pair.save(editor, "the yearly rotation", redis_config__redis_password=password)
-    _, edit_key = sorted(pair.consul.api("GET", f"/v1/kv/{pair.key}.history/?keys").json(), reverse=True)
-    keeper.roll_back(f"{PATH}history/{edit_key.rpartition('/')[2]}/rollback/", "it was not better")
+    *_others, edit, _rotation = pair.consul.api("GET", f"/v1/kv/{pair.key}.history/?keys").json()
+    keeper.roll_back(f"{PATH}history/{edit.rpartition('/')[2]}/rollback/", "it was not better")
     rotated = pair.redis.document(redis_password=password)
     assert pair.stored() == document(message="as it was", redis_config=rotated)
     newest = events(editor.history())[0]
