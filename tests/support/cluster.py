@@ -193,7 +193,7 @@ def outcome(cluster, site, redis, fault, workers=2, per_second=20):
             seconds = _seconds_until(
                 began,
                 followed=lambda: connections.wait_message(last["show_message"], 25) or True,
-                registered=lambda: cluster.agent.health(NAME, passing=True),
+                registered=lambda: is_registered(cluster.agent),
                 published=lambda: pids <= {key.rsplit("/", 1)[1] for key in published(cluster.agent)},
             )
     return load.seen.statuses, changes.made, seconds
@@ -213,6 +213,12 @@ def _seconds_until(began, **conditions):
     with ThreadPoolExecutor(len(conditions)) as threads:
         found = {what: threads.submit(watch, what, condition) for what, condition in conditions.items()}
     return {what: future.result() for what, future in found.items()}
+
+
+def is_registered(agent):
+    """Whether the catalog has the instance, and its checks pass. That of the node is the gossip's affair."""
+    found = agent.health(NAME)
+    return found and all(check["Status"] == "passing" for check in found[0]["Checks"] if check["ServiceID"])
 
 
 def published(agent):
