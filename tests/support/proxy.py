@@ -71,13 +71,18 @@ class Proxy:
         """Forward everything, replies byte by byte with so many seconds before each."""
         self._behave(seconds=seconds, drips=True)
 
+    def halve(self, to=b""):
+        """Forward requests; where one contains `to`, forward the first half of its reply, and cut the connection."""
+        self._behave(halve=to)
+
     def cut(self):
         """Cut every open connection; new ones behave as before."""
         for connection in list(self._open):
             connection.cut()
             self._open.discard(connection)
 
-    def _behave(self, *, silent=False, lose=None, lose_times=None, reply=None, seconds=0, drips=False):
+    def _behave(self, *, silent=False, lose=None, lose_times=None, reply=None, seconds=0, drips=False, halve=None):
+        self._halve = halve
         self._silent, self._lose, self._lose_times = silent, lose, lose_times
         self._reply, self._seconds, self._drips = reply, seconds, drips
         self._listen(True)
@@ -110,6 +115,7 @@ class Proxy:
             return False
         if self._lose is not None and self._lose in chunk and self._lose_times != 0:
             connection.loses_next_reply = True
+        connection.halves_next_reply = self._halve is not None and self._halve in chunk
         if not self._silent and not connection.silent:
             connection.target().sendall(chunk)
         return True
@@ -120,6 +126,9 @@ class Proxy:
             self.lost_replies += 1
             if self._lose_times is not None:
                 self._lose_times -= 1
+            return False
+        if connection.halves_next_reply:
+            connection.client.sendall(chunk[: len(chunk) // 2])
             return False
         for part in [bytes([byte]) for byte in chunk] if self._drips else [chunk]:
             time.sleep(self._seconds)
@@ -139,7 +148,7 @@ class _Connection:
 
     def __init__(self, proxy, client):
         self.proxy, self.client = proxy, client
-        self.loses_next_reply = self.silent = False
+        self.loses_next_reply = self.halves_next_reply = self.silent = False
         self.last_request = b""
         self._target = None
 
