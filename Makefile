@@ -3,6 +3,7 @@
 # make quick     run the tests that need neither a browser nor an instance of their own, in less than two minutes
 # make soak      run the long tests, about 35 minutes; prints the figures of docs/reliability.md
 # make bench     compare speed and costs with other stacks, about 17 minutes; writes results, tables and chart
+# make chaos     break things under load for CHAOS_SECONDS (180); ARGS="--seed 1 --seed 2 --write" for docs/reliability.md
 # make check     run ruff, bandit and mypy
 # make messages  update the translation catalogs from the code
 # make lock      renew the locks after a change of requirements.txt or its kind; ARGS=--upgrade takes newer versions
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test quick soak bench check messages lock audit python
+.PHONY: run test quick soak bench chaos check messages lock audit python
 
 run: python
 	@$(PYTHON) deploy/local/run.py
@@ -26,6 +27,9 @@ soak: python
 
 bench: python
 	@$(PYTHON) deploy/local/verify.py bench $(ARGS)
+
+chaos: python
+	@$(PYTHON) deploy/local/verify.py chaos $(ARGS)
 
 check: python
 	@$(PYTHON) deploy/local/verify.py check

@@ -33,8 +33,10 @@ PROGRAMS = QUICK_PROGRAMS | {
     "bubblewrap": ("bwrap",),
     "haproxy": ("haproxy",),
     "systemd": ("systemd-analyze",),
+    "haproxy": ("haproxy",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
+CHAOS_PROGRAMS = {"haproxy": PROGRAMS["haproxy"]}
 
 # Tests mostly wait for servers, so more processes than two cores. A module's tests share servers, and stay together.
 IN_PARALLEL = ["-n", "3", "--dist", "loadfile"]
@@ -61,9 +63,20 @@ def bench(python: Path, arguments: list[str]) -> None:
     """Becomes the benchmark. The servers that it compares run in an environment without the tests' tools."""
     servers = _find_servers()
     _install_programs(BENCH_PROGRAMS)
+    _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(_peers())})
+
+
+def chaos(python: Path, arguments: list[str]) -> None:
+    """Becomes the run of real faults; the predecessor beside the site has the benchmark's environment."""
+    servers = _find_servers()
+    _install_programs(CHAOS_PROGRAMS)
+    _become([str(python), "-m", "tests.chaos", *arguments], servers | {"BENCH_PYTHON": str(_peers())})
+
+
+def _peers() -> Path:
+    """The Python of what is compared with the site."""
     lists = ["requirements.txt", "bench/requirements.txt"]
-    peers = environment.provide(ROOT, locks.current(ROOT, lists), say, ".venv-bench")
-    _become([str(python), "bench/run.py", *arguments], servers | {"BENCH_PYTHON": str(peers)})
+    return environment.provide(ROOT, locks.current(ROOT, lists), say, ".venv-bench")
 
 
 def _pytest(python: Path, arguments: list[str]) -> None:
@@ -132,7 +145,7 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
-TASKS = {task.__name__: task for task in (test, quick, soak, bench, check, messages)}
+TASKS = {task.__name__: task for task in (test, quick, soak, bench, chaos, check, messages)}
 ABOUT_LOCKS = {task.__name__: task for task in (lock, audit)}
 
 

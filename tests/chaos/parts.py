@@ -36,20 +36,21 @@ DURABLE = ("appendonly yes", "appendfsync always")
 _CONFIG = """
 import asyncio, datetime, gc, os, pathlib, threading, time
 
-_offset, _time, _datetime = 0.0, time.time, datetime.datetime
+if not hasattr(time, "offset"):  # read again at a HUP
+    _time, _datetime, time.offset = time.time, datetime.datetime, 0.0
 
-class _Kind(type):
-    def __instancecheck__(cls, value):
-        return isinstance(value, _datetime)
+    class _Kind(type):
+        def __instancecheck__(cls, value):
+            return isinstance(value, _datetime)
 
-class Stepped(_datetime, metaclass=_Kind):
-    @classmethod
-    def now(cls, tz=None):
-        return _datetime.fromtimestamp(time.time(), tz)
+    class Stepped(_datetime, metaclass=_Kind):
+        @classmethod
+        def now(cls, tz=None):
+            return _datetime.fromtimestamp(time.time(), tz)
 
-time.time = lambda: _time() + _offset
-time.time_ns = lambda: int(time.time() * 10**9)
-datetime.datetime = Stepped
+    time.time = lambda: _time() + time.offset
+    time.time_ns = lambda: int(time.time() * 10**9)
+    datetime.datetime = Stepped
 
 exec(compile(pathlib.Path({original!r}).read_text(), {original!r}, "exec"))
 _start = post_worker_init
@@ -59,12 +60,11 @@ def post_worker_init(worker):
     threading.Thread(target=_obey, daemon=True).start()
 
 def _obey():
-    global _offset
     folder = pathlib.Path({directory!r})
     clock, asked, told = (folder / name for name in ("clock", f"asked-{{os.getpid()}}", f"tasks-{{os.getpid()}}"))
     while True:
         time.sleep(0.2)
-        _offset = float(clock.read_text() or _offset)
+        time.offset = float(clock.read_text() or time.offset)
         if asked.exists():
             asked.unlink()
             told.write_text(str(sum(isinstance(each, asyncio.Task) and not each.done() for each in gc.get_objects())))
@@ -442,10 +442,15 @@ def limit(pid, kind, soft):
 
 def signal_worker(instance, rng, number):
     """Send a signal to one of the instance's workers; its pid."""
-    pid = rng.choice(sorted(instance.worker_pids()))
+    pid = choose_worker(instance, rng)
     with contextlib.suppress(ProcessLookupError):
         psutil.Process(pid).send_signal(number)
     return pid
+
+
+def choose_worker(instance, rng):
+    """The pid of one of its workers, once there are any."""
+    return rng.choice(sorted(wait_until(instance.worker_pids, message=f"a worker of {instance.name}")))
 
 
 def resume(pid):
