@@ -7,6 +7,20 @@ from dataclasses import dataclass
 
 from tests.chaos.record import CUT, Answer, Look, Record, Step, Write
 
+KINDS = (
+    "a number twice",
+    "a lost hit",
+    "an unexplained hit",
+    "a number that shrinks",
+    "an unclean answer",
+    "a late answer",
+    "a slow /livez",
+    "a wrong state",
+    "a state that goes back",
+    "a wrong page",
+    "a slow recovery",
+    "a leak",
+)
 _CUT_STATUSES = {CUT, 502, 504}  # 502 and 504: what the load balancer says of an instance that went away
 _AROUND = 1.0  # seconds by which an answer may follow its cause
 
@@ -16,6 +30,7 @@ class Bounds:
     """In seconds; `memory` is a factor, the other resources are numbers."""
 
     livez: float = 0.25
+    answer: float = 1.0
     recovery: float = 5.0
     # A watch that lost Consul asks again after 5 s at the latest, and an exchange with Consul takes its time.
     state: float = 7.0
@@ -30,6 +45,8 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Violation:
+    """One of `KINDS`."""
+
     kind: str
     at: float
     what: str
@@ -47,6 +64,7 @@ def violations(record: Record, bounds: Bounds | None = None) -> list[Violation]:
         unexplained_hits(record),
         numbers_that_shrink(record),
         unclean_answers(record),
+        late_answers(record, bounds),
         slow_livez(record, bounds),
         wrong_states(record, bounds),
         late_pages(record, bounds),
@@ -167,15 +185,27 @@ def _is_cut_by_a_fault(steps: list[Step], answer: Answer | Look) -> bool:
     )
 
 
+def late_answers(record: Record, bounds: Bounds) -> Iterator[Violation]:
+    """A page or a 503 that took too long, unless its process was killed or stopped."""
+    for answer in record.answers:
+        took = answer.ended - answer.began - answer.late
+        if took > bounds.answer and not is_excused(record.steps, answer):
+            yield Violation("a late answer", answer.ended, f"{answer.status} after {took:.2f} s")
+
+
 def slow_livez(record: Record, bounds: Bounds) -> Iterator[Violation]:
     """An instance whose process was killed or stopped is none; what held up the one that asks does not count."""
     for look in record.looks:
         if look.path != "/livez":
             continue
         took = look.ended - look.began - look.late
-        excused = any(step.cuts and look.ended >= step.began and look.began <= _end(step) for step in record.steps)
-        if (took > bounds.livez or look.status != 200) and not excused:
+        if (took > bounds.livez or look.status != 200) and not is_excused(record.steps, look):
             yield Violation("a slow /livez", look.ended, f"{look.status} of {look.instance} after {took * 1000:.0f} ms")
+
+
+def is_excused(steps: list[Step], look: Look | Answer) -> bool:
+    """Whether a process of the site was killed or stopped at that time."""
+    return any(step.cuts and look.ended >= step.began and look.began <= _end(step) for step in steps)
 
 
 def _end(step: Step) -> float:

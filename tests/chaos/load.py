@@ -52,6 +52,7 @@ class Load:
         connection = None
         while not self._over:
             began, message, number = self._parts.now(), "", None
+            late = self._late_total
             try:
                 async with asyncio.timeout(PATIENCE):
                     connection = connection or await asyncio.open_connection("127.0.0.1", self._parts.balancer.port)
@@ -62,7 +63,8 @@ class Load:
                 status, lasts = TIMEOUT, False
             except (OSError, EOFError, ValueError):
                 status, lasts = CUT, False
-            self._record.answers.append(Answer(client, began, self._parts.now(), status, message, number))
+            ended, late = self._parts.now(), self._late_total - late
+            self._record.answers.append(Answer(client, began, ended, status, message, number, late))
             if not lasts:
                 connection = _closed(connection)
             await asyncio.sleep(PAUSE if number else PAUSE * 5)
@@ -73,7 +75,7 @@ class Load:
     async def _look(self, instance, path):
         while not self._over:
             began, connection, body = self._parts.now(), None, b""
-            latest = self._late_total
+            late = self._late_total
             try:
                 async with asyncio.timeout(PATIENCE):
                     connection = await asyncio.open_connection("127.0.0.1", instance.port)
@@ -84,7 +86,7 @@ class Load:
                 status = CUT
             _closed(connection)
             said = _said(body) if path == "/readyz" and body else {}
-            ended, late = self._parts.now(), self._late_total - latest
+            ended, late = self._parts.now(), self._late_total - late
             self._record.looks.append(Look(instance.name, path, began, ended, status, late=late, **said))
             await asyncio.sleep(LOOK_PAUSE)
 

@@ -277,7 +277,7 @@ class Parts:
         self.cluster.start()
         stack.enter_context(self.sentinels)
         self.consul_proxy = stack.enter_context(Proxy(self.cluster.agent.http_port))
-        self._documents = self.operator = 0
+        self._documents = 0
         self.change_document()
         made = [self._instance(name, predecessor) for name in "abc"]
         self.instances = [stack.enter_context(_made(each)) for each in made]
@@ -370,14 +370,15 @@ class Parts:
         return [instance for instance in self.instances if instance.running]
 
     def start_again(self, instance):
-        """Start it; its fault has ended when it has begun, and how it gets on is what is measured."""
+        """Start it, and wait until it answers: the fault lasts until then."""
         instance.start()
+        instance.wait_started()
 
     def restart_the_dead(self):
         """What an operator does in the end: the predecessor's processes may have ended without a word."""
         for instance in self.instances:
             if not instance.running:
-                self.operator += 1
+                self.record.restarts += 1
                 instance.start()
                 instance.wait_started()
 

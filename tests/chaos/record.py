@@ -8,7 +8,10 @@ CUT, TIMEOUT = 0, -1  # instead of a status: the connection ended without a whol
 
 @dataclass(frozen=True)
 class Answer:
-    """What a visitor got through the load balancer. `message` and `number` are those of a page."""
+    """What a visitor got through the load balancer. `message` and `number` are those of a page.
+
+    `late`: by how much the asking process itself was held up meanwhile.
+    """
 
     client: int
     began: float
@@ -16,14 +19,12 @@ class Answer:
     status: int
     message: str = ""
     number: int | None = None
+    late: float = 0.0
 
 
 @dataclass(frozen=True)
 class Look:
-    """An answer of one instance to `/livez` or `/readyz`, asked for without the load balancer.
-
-    `late`: by how much the asking process itself was held up meanwhile.
-    """
+    """An answer of one instance to `/livez` or `/readyz`, asked for without the load balancer; `late` as above."""
 
     instance: str
     path: str
@@ -79,7 +80,11 @@ class Account:
 
 @dataclass
 class Record:
-    """`resources`: for each instance, and for Consul, what it used before and after the faults."""
+    """A whole run.
+
+    `resources`: for each instance, and for Consul, what it used before and after the faults. `restarts`: instances that
+    had ended and were started by hand. `load`: when the load began and ended.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
@@ -87,6 +92,8 @@ class Record:
     steps: list[Step] = field(default_factory=list)
     accounts: dict[str, Account] = field(default_factory=dict)
     resources: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    restarts: int = 0
+    load: tuple[float, float] = (0.0, 0.0)
 
     def save(self, path):
         """Everything, for a look at a run afterwards: one JSON object a line."""

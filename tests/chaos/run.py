@@ -23,6 +23,7 @@ def run(seed, *, seconds=None, count=None, predecessor=None, say=print):
         parts = Parts(stack, predecessor)
         before = parts.resources()
         hits = parts.redis.hits()
+        began = parts.now()
         with Load(parts):
             time.sleep(FIRST_SECONDS)
             end = time.monotonic() + (seconds or float("inf"))
@@ -33,6 +34,7 @@ def run(seed, *, seconds=None, count=None, predecessor=None, say=print):
                 parts.record.steps.append(step)
                 say(f"{step.began:6.1f} s  {' + '.join(step.faults)}: {_told(step)}")
             time.sleep(FIRST_SECONDS)
+        parts.record.load = began, parts.now()
         parts.record.accounts = parts.accounts(hits)
         parts.record.resources = _left(parts, before)
         return parts.record
@@ -58,14 +60,19 @@ def take(parts, faults, lasts):
 
 
 def recovery(parts, ended):
-    """The seconds until visitors get pages only and every instance is ready; None if that takes too long."""
+    """The seconds until visitors get pages only, and every instance is ready and found; None if that takes too long."""
+    found = float("inf")
     while parts.now() < ended + MOST_SECONDS:
         time.sleep(0.05)
+        if parts.passing() < len(parts.instances):
+            found = float("inf")
+            continue
+        found = min(found, parts.now())
         answers = list(itertools.takewhile(lambda answer: answer.ended > ended, reversed(parts.record.answers)))
         failed = [answer.ended for answer in answers if answer.number is None]
         well = max([ended, *failed[:1], *parts.ready_since(ended)])
         if parts.now() - well > QUIET and sum(answer.began > well for answer in answers) >= PAGES:
-            return well - ended
+            return max(well, found) - ended
     return None
 
 
