@@ -33,7 +33,6 @@ PROGRAMS = QUICK_PROGRAMS | {
     "bubblewrap": ("bwrap",),
     "haproxy": ("haproxy",),
     "systemd": ("systemd-analyze",),
-    "haproxy": ("haproxy",),
 }
 BENCH_PROGRAMS = {"wrk": ("wrk",)}
 CHAOS_PROGRAMS = {"haproxy": PROGRAMS["haproxy"]}

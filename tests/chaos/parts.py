@@ -17,9 +17,10 @@ import requests
 from demo_site.identity import KEY, NAME
 from tests.chaos.record import Account, Record, Write
 from tests.support.admin import AdminSite
-from tests.support.binaries import PROJECT, first_on_path
+from tests.support.binaries import PROJECT
 from tests.support.consul import ConsulServer
 from tests.support.editors import Editor
+from tests.support.haproxy import SHIPPED, HAProxy
 from tests.support.ports import free_port
 from tests.support.processes import ServerProcess, clean_environment
 from tests.support.proxy import Proxy
@@ -242,27 +243,10 @@ class Predecessor(ServerProcess):
     kill_all = Instance.kill_all
 
 
-class Balancer(ServerProcess):
-    """HAProxy on the shipped configuration. `asks`: whether the instances have a `/readyz` for its checks."""
-
-    def __init__(self, dns_port, *, asks=True):
-        super().__init__("haproxy")
-        self.port, self._dns_port = free_port(), dns_port
-        text = (PROJECT / "deploy" / "haproxy" / "haproxy.cfg").read_text()
-        if not asks:
-            text = re.sub(r"^ *(option httpchk|http-check ).*\n", "", text, flags=re.MULTILINE)
-        self._config = self.directory / "haproxy.cfg"
-        self._config.write_text(text)
-
-    def start(self):
-        variables = {"HAPROXY_BIND": f"127.0.0.1:{self.port}", "CONSUL_DNS": f"127.0.0.1:{self._dns_port}"}
-        command = [first_on_path("haproxy"), "-db", "-f", self._config]
-        self.launch(command, environment={**clean_environment(self.directory), **variables})
-        self.wait_ready(self._serves, ignoring=(requests.RequestException,))
-
-    def _serves(self):
-        """Not by a page, which would be counted."""
-        return requests.get(f"http://127.0.0.1:{self.port}/nothing", timeout=5).status_code == 404
+def _balancer(consul, *, asks):
+    """HAProxy as shipped. `asks`: whether the instances have a `/readyz` for its checks."""
+    checks = [] if asks else re.findall(r"^ *(?:option httpchk|http-check ).*\n", SHIPPED.read_text(), re.MULTILINE)
+    return HAProxy(consul, changes=[(line, "") for line in checks])
 
 
 class Parts:
@@ -285,8 +269,8 @@ class Parts:
         if self.is_site:
             made[0].prepare()
         self.start_instances()
-        self.balancer = stack.enter_context(_made(Balancer(self.cluster.agent.dns_port, asks=self.is_site)))
-        self.balancer.start()
+        self.balancer = stack.enter_context(_made(_balancer(self.cluster.agent, asks=self.is_site)))
+        self.balancer.start(len(self.instances))
         if self.is_site:
             self.editor = Editor(made[0], "keeper")
 
