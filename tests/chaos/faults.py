@@ -307,6 +307,7 @@ class InstanceRolled(OfInstances):
 
 class InstanceAdded(OfInstances):
     name = "one more instance comes and leaves"
+    touches = frozenset({"instances", "consul"})  # a first start needs Consul
     seconds = (3.0, 5.0)
 
     def begin(self, parts):
@@ -314,8 +315,7 @@ class InstanceAdded(OfInstances):
         parts.start_again(self._another)
 
     def end(self, parts):
-        with contextlib.closing(self._another):
-            self._another.stop()
+        self._another.stop()
 
 
 # What the system gives.

@@ -254,6 +254,7 @@ class Parts:
 
     def __init__(self, stack, predecessor=None):
         self.record, self.began, self.is_site = Record(), time.monotonic(), predecessor is None
+        self._stack, self._predecessor = stack, predecessor
         self.cluster = Cluster(stack)
         self.redis = stack.enter_context(RedisServer(GUARD.new("Redis password"), settings=DURABLE))
         self.redis_proxy = stack.enter_context(Proxy(self.redis.port))
@@ -280,11 +281,8 @@ class Parts:
         return Instance(name, self.consul_proxy.address)
 
     def another_instance(self):
-        """One more, as scaling out would bring; the caller closes it."""
-        first = self.instances[0]
-        if not self.is_site:
-            return Predecessor("d", self.consul_proxy.address, first._python)
-        return Instance("d", self.consul_proxy.address)
+        """One more, as scaling out would bring."""
+        return self._stack.enter_context(_made(self._instance("d", self._predecessor)))
 
     def start_instances(self):
         for instance in self.instances:
