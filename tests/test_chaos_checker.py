@@ -1,11 +1,15 @@
 """The checker of `make chaos` can fail: each kind of violation is planted in a good record, and found."""
 
 import dataclasses
+import json
 
 import pytest
 
+from tests.chaos import report
 from tests.chaos.checker import KINDS, Bounds, counted_twice_after_failovers, lost_in_failovers, violations
+from tests.chaos.mutants import MUTANTS
 from tests.chaos.record import CUT, TIMEOUT, Account, Answer, Look, Record, Step, Write
+from tests.support.binaries import PROJECT
 
 STARTED = Write(0.0, 0.1, 10, "first", "redis")
 CHANGED = Write(20.0, 20.1, 11, "second", "redis")
@@ -170,3 +174,20 @@ def test_what_a_failover_cost_is_counted_and_no_violation():
 
 def test_bounds_can_be_wider():
     assert kinds(record(livez(5.0, 0.3)), Bounds(livez=1.0)) == []
+
+
+# Mutants of the site.
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title)
+def test_mutant_is_a_change_of_the_code_as_it_is_and_documented(mutant):
+    assert (PROJECT / mutant.file).read_text().count(mutant.old) >= 1
+    assert (PROJECT / mutant.found_by).exists()
+    page = (PROJECT / "docs" / "reliability.md").read_text()
+    assert f"| {mutant.title} | `{mutant.found_by}` |" in page
+
+
+def test_tables_of_the_page_are_the_results():
+    results = json.loads((PROJECT / "docs" / "reliability.json").read_text())
+    text = (PROJECT / "docs" / "reliability.md").read_text()
+    assert report.updated(text, results) == text

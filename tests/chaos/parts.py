@@ -35,7 +35,7 @@ DURABLE = ("appendonly yes", "appendfsync always")
 # gunicorn's own configuration, and a thread that counts the worker's tasks when it is asked to, and steps its wall
 # clock. (libfaketime breaks `clock_nanosleep`, and a time namespace has the machine's wall clock.)
 _CONFIG = """
-import asyncio, datetime, gc, os, pathlib, threading, time
+import asyncio, contextlib, datetime, gc, os, pathlib, threading, time
 
 if not hasattr(time, "offset"):  # read again at a HUP
     _time, _datetime, time.offset = time.time, datetime.datetime, 0.0
@@ -65,10 +65,12 @@ def _obey():
     clock, asked, told = (folder / name for name in ("clock", f"asked-{{os.getpid()}}", f"tasks-{{os.getpid()}}"))
     while True:
         time.sleep(0.2)
-        time.offset = float(clock.read_text() or time.offset)
-        if asked.exists():
-            asked.unlink()
-            told.write_text(str(sum(isinstance(each, asyncio.Task) and not each.done() for each in gc.get_objects())))
+        with contextlib.suppress(OSError):  # it has no file descriptors left, or a full disk
+            time.offset = float(clock.read_text() or time.offset)
+            if asked.exists():
+                tasks = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]
+                told.write_text(str(len(tasks)))
+                asked.unlink()
 """
 
 

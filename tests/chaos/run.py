@@ -17,7 +17,7 @@ FIRST_SECONDS = 2.0  # of load before the first fault
 SETTLE_SECONDS = 60.0  # Consul forgets the session of a dead worker after 30
 
 
-def run(seed, *, seconds=None, count=None, predecessor=None, say=print):
+def run(seed, *, seconds=None, count=None, predecessor=None):
     """Breaks things for so many seconds, or for so many steps. Returns the record."""
     with contextlib.ExitStack() as stack:
         parts = Parts(stack, predecessor)
@@ -32,7 +32,7 @@ def run(seed, *, seconds=None, count=None, predecessor=None, say=print):
                     break
                 step = take(parts, faults, lasts)
                 parts.record.steps.append(step)
-                say(f"{step.began:6.1f} s  {' + '.join(step.faults)}: {_told(step)}")
+                print(f"{step.began:6.1f} s  {' + '.join(step.faults)}: {_told(step)}", flush=True)
             time.sleep(FIRST_SECONDS)
         parts.record.load = began, parts.now()
         parts.record.accounts = parts.accounts(hits)
