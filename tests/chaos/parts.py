@@ -296,6 +296,13 @@ class Parts:
     def passing(self):
         return len(self.cluster.ask("GET", f"/v1/health/service/{NAME}?passing").json())
 
+    def found(self):
+        """How many instances their agent has, and Consul's catalog as passing: an agent that forgot them says so later."""
+        with contextlib.suppress(requests.RequestException):
+            services = self.cluster.agent.agent_services().values()
+            return min(sum(service["Service"] == NAME for service in services), self.passing())
+        return 0
+
     def now(self):
         return time.monotonic() - self.began
 
@@ -358,13 +365,16 @@ class Parts:
         instance.start()
         instance.wait_started()
 
-    def restart_the_dead(self):
-        """What an operator does in the end: the predecessor's processes may have ended without a word."""
-        for instance in self.instances:
-            if not instance.running:
-                self.record.restarts += 1
-                instance.start()
-                instance.wait_started()
+    def restart(self, instances):
+        """What an operator does in the end: they have ended without a word, or are registered no longer."""
+        for instance in instances:
+            self.record.restarts += 1
+            instance.stop()
+            instance.start()
+            instance.wait_started()
+
+    def dead(self):
+        return [instance for instance in self.instances if not instance.running]
 
     def ready_since(self, moment):
         """For each instance that is looked at when it was ready after that moment; infinity while it is not."""

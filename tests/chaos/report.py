@@ -113,7 +113,7 @@ _COUNTS = {
     "requests": lambda found: found["requests"],
     "503": lambda found: found["failed_503"],
     "ended with a killed process, or in another way": lambda found: found["cut"],
-    "instances that had to be started by hand": lambda found: found["restarts"],
+    "instances that had to be restarted by hand": lambda found: found["restarts"],
     "numbers twice after a Sentinel failover, which may be": lambda found: found["failovers"]["twice"],
     "increments that a Sentinel failover lost, which may be": lambda found: found["failovers"]["lost"],
 }

@@ -54,7 +54,7 @@ def take(parts, faults, lasts):
     if recovered is not None and parts.is_site:
         with contextlib.suppress(AssertionError):  # the checker says so
             parts.wait_followed(MOST_SECONDS)
-    parts.restart_the_dead()
+    parts.restart(parts.dead() if recovered is not None else parts.instances)
     cuts, hides = any(fault.cuts for fault in faults), any(fault.hides for fault in faults)
     return Step(names, began, ended, recovered, cuts, hides)
 
@@ -64,7 +64,7 @@ def recovery(parts, ended):
     found = float("inf")
     while parts.now() < ended + MOST_SECONDS:
         time.sleep(0.05)
-        if parts.passing() < len(parts.instances):
+        if parts.found() < len(parts.instances):
             found = float("inf")
             continue
         found = min(found, parts.now())
