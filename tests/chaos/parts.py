@@ -297,7 +297,7 @@ class Parts:
         return len(self.cluster.ask("GET", f"/v1/health/service/{NAME}?passing").json())
 
     def found(self):
-        """How many instances their agent has, and Consul's catalog as passing: an agent that forgot them says so later."""
+        """How many instances the agent has, and the catalog as passing: it hears late of an agent that forgot them."""
         with contextlib.suppress(requests.RequestException):
             services = self.cluster.agent.agent_services().values()
             return min(sum(service["Service"] == NAME for service in services), self.passing())
