@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from demo_site import identity
+from tests.support.binaries import PROJECT
 from tests.support.membership import NAME, Visitors, registrations, restart, seconds_until_passing
 from tests.support.waiting import wait_until
 from tests.support.workers import Connection
@@ -161,6 +162,33 @@ def test_hup_rolls_the_workers_and_the_registration_stays(new_member, new_proxy,
         visitors.wait_for(100)
     assert visitors.failures == []
     assert registrations(proxy) == 1
+
+
+SLOW_START = """
+import pathlib, time
+exec(compile(pathlib.Path({original!r}).read_text(), {original!r}, "exec"))
+_start = post_worker_init
+
+def post_worker_init(worker):
+    time.sleep(1)
+    _start(worker)
+"""
+
+
+def test_hup_leaves_nobody_waiting_for_the_new_workers(environment, new_site):
+    """They take a second to start, as on a busy machine; the old ones serve until then."""
+    site = new_site(environment)
+    config = site.directory / "slow_start.conf.py"
+    config.write_text(SLOW_START.format(original=str(PROJECT / "gunicorn.conf.py")))
+    site.gunicorn("--config", config, workers=2)
+    before = set(site.worker_pids())
+    site.signal(signal.SIGHUP)
+    slowest = 0.0
+    while before & set(site.worker_pids()):
+        began = time.monotonic()
+        assert site.get("/livez", headers={"Connection": "close"}).status_code == 200
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 0.7
 
 
 def test_new_master_takes_over_the_registration(new_member, new_proxy, consul):

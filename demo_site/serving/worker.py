@@ -17,6 +17,8 @@ from uvicorn_worker import UvicornWorker
 from ..instance import leaving
 from .protocol import MOST_CONNECTIONS, BoundedProtocol
 
+# gunicorn tells the old workers to end when it has forked the new ones, which are still starting.
+_HANDOVER_SECONDS = 2
 _OTHER_FILES = 200  # beside the clients' connections: listeners, pools, databases, static files
 
 
@@ -31,8 +33,12 @@ class QuietServer(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Unlike uvicorn's: that one dies of the signal in the end, without what is registered with `atexit`."""
+        is_replaced = leaving.current is not None and not leaving.is_leaving()
+        self._loop.call_soon_threadsafe(self._loop.call_later, _HANDOVER_SECONDS if is_replaced else 0, self._end)
+
+    def _end(self) -> None:
         self.should_exit = True
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._stop.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve the backlog, too: when the last worker closes a socket, the kernel resets what waits there."""
