@@ -182,7 +182,7 @@ def test_bounds_can_be_wider():
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title)
 def test_mutant_is_a_change_of_the_code_as_it_is_and_documented(mutant):
     assert (PROJECT / mutant.file).read_text().count(mutant.old) >= 1
-    assert (PROJECT / mutant.found_by).exists()
+    assert (PROJECT / mutant.found_by.partition("::")[0]).exists()
     page = (PROJECT / "docs" / "reliability.md").read_text()
     assert f"| {mutant.title} | `{mutant.found_by}` |" in page
 

@@ -60,7 +60,14 @@ MUTANTS = [
         "demo_site/instance/leaving.py",
         "max(seconds, 0.001)",
         "0.001",
-        "tests/test_leaving.py",
+        "tests/test_leaving.py::test_sigterm_leaves_the_catalog_then_drains_then_stops",
+    ),
+    Mutant(
+        "a HUP ends the old workers before the new ones have started",
+        "demo_site/serving/worker.py",
+        "_HANDOVER_SECONDS if is_replaced else 0",
+        "0",
+        "tests/test_leaving.py::test_hup_leaves_nobody_waiting_for_the_new_workers",
     ),
     Mutant(
         "the pool of the former Redis is kept after a swap",
