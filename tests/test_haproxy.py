@@ -20,7 +20,7 @@ CLIENTS = 8
 
 def test_no_request_fails_while_instances_are_restarted(environment, consul, new_site, new_haproxy):
     """And of a crash only those in flight."""
-    instances = Instances(new_site, consul, environment, SERVICE_DRAIN_SECONDS="3")
+    instances = Instances(new_site, consul, environment, SERVICE_DRAIN_SECONDS="2")
     haproxy = new_haproxy(consul).start(3)
     first, second, third = instances.sites
     with Load(haproxy, CLIENTS, pause=0.01) as load:
@@ -36,7 +36,7 @@ def test_no_request_fails_while_instances_are_restarted(environment, consul, new
 
 def test_no_request_fails_where_another_registers_the_instances(environment, consul, new_site, new_haproxy):
     """The entry in Consul stays while the instance is restarted: HAProxy's own check decides."""
-    instances = Instances(new_site, consul, environment, 2, registers=False, SERVICE_DRAIN_SECONDS="3")
+    instances = Instances(new_site, consul, environment, 2, registers=False, SERVICE_DRAIN_SECONDS="2")
     haproxy = new_haproxy(consul).start(2)
     with Load(haproxy, CLIENTS, pause=0.01) as load:
         instances.restart(instances.sites[0])
@@ -98,7 +98,7 @@ def test_every_instance_is_known(own_consul, new_haproxy):
         new_haproxy(own_consul).start(12)
 
 
-def test_https(session_consul, session_redis, new_haproxy, tmp_path):
+def test_https(consul, redis, new_haproxy, tmp_path):
     """The admin sets secure cookies, and takes a login; plain HTTP is sent to https only by the site."""
     certificates = make_certificates(tmp_path)
     bundle = tmp_path / "haproxy.pem"
@@ -108,11 +108,11 @@ def test_https(session_consul, session_redis, new_haproxy, tmp_path):
         "DJANGO_SECURE_PROXY_SSL_HEADER": "HTTP_X_FORWARDED_PROTO,https",
         "FORWARDED_ALLOW_IPS": "127.0.0.1",
     }
-    with start_admin(session_consul, session_redis, "https-config", **variables) as site:
+    with start_admin(consul, redis, "https-config", **variables) as site:
         site.gunicorn()
-        seconds_until_passing(session_consul)
-        https = new_haproxy(session_consul, certificate=bundle).start(1)
-        http = new_haproxy(session_consul).start(1)
+        seconds_until_passing(consul)
+        https = new_haproxy(consul, certificate=bundle).start(1)
+        http = new_haproxy(consul).start(1)
         assert http.get().status_code == 200
         answer = http.get("/admin/login/")
         assert (answer.status_code, answer.headers["Location"]) == (
