@@ -106,6 +106,7 @@ def test_increment_is_explained_by_a_request_without_a_page_at_that_time():
     assert kinds(record(failed(503, 5.0), page(6, 5.5))) == []
     assert kinds(record(failed(503, 50.0), page(6, 5.5))) == ["an unexplained hit"]
     assert kinds(record(failed(503, 5.0), page(7, 5.5))) == ["an unexplained hit"]
+    assert kinds(record(failed(503, 5.0), page(6, 5.5), page(8, 5.6))) == ["an unexplained hit"]
 
 
 def test_what_held_up_the_one_that_asks_is_not_the_site_s():

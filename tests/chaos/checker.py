@@ -22,6 +22,7 @@ KINDS = (
     "a leak",
 )
 _CUT_STATUSES = {CUT, 502, 504}  # 502 and 504: what the load balancer says of an instance that went away
+_QUEUED = 3.0  # seconds that a command may wait in a Redis that is paused, after its visitor got a 503
 _AROUND = 1.0  # seconds by which an answer may follow its cause
 
 
@@ -137,17 +138,21 @@ def unexplained_hits(record: Record) -> Iterator[Violation]:
 
 
 def _unexplained(server, pages, before, failed) -> Iterator[Violation]:
+    """A request without a page explains one increment, of about its time."""
     ordered = sorted(pages, key=lambda page: page.number)
     first = Answer(-1, ordered[0].began, ordered[0].ended, 200, number=before)
-    failed = sorted(failed, key=lambda answer: answer.began)
+    reasons = sorted(failed, key=lambda answer: answer.ended)
     for earlier, later in itertools.pairwise([first, *ordered]):
         gap = later.number - earlier.number - 1
-        if gap > 0:
-            begin, end = min(earlier.began, later.began) - _AROUND, max(earlier.ended, later.ended) + _AROUND
-            reasons = sum(answer.ended >= begin and answer.began <= end for answer in failed)
-            if gap > reasons:
-                what = f"{gap} increments of {server} after {earlier.number}, {reasons} requests without a page"
-                yield Violation("an unexplained hit", later.ended, what)
+        if gap <= 0:
+            continue
+        begin, end = min(earlier.began, later.began) - _QUEUED, max(earlier.ended, later.ended) + _AROUND
+        fitting = [answer for answer in reasons if answer.ended >= begin and answer.began <= end][:gap]
+        for answer in fitting:
+            reasons.remove(answer)
+        if len(fitting) < gap:
+            what = f"{gap} increments of {server} after {earlier.number}, {len(fitting)} requests without a page"
+            yield Violation("an unexplained hit", later.ended, what)
 
 
 def numbers_that_shrink(record: Record) -> Iterator[Violation]:
