@@ -72,8 +72,8 @@ MUTANTS = [
     Mutant(
         "the pool of the former Redis is kept after a swap",
         "demo_site/config/live.py",
-        "        if not is_same:\n            old.client.retire()\n",
-        "",
+        "InForce(revision, old.client) if is_same else self._of(revision)",
+        "InForce(revision, old.client)",
         "tests/test_live.py",
     ),
     Mutant(
@@ -116,7 +116,7 @@ MUTANTS = [
         "counter/breaker.py",
         "            self._closed_from = now + self._rest\n",
         "            pass\n",
-        "tests/test_counter.py",
+        "tests/test_metrics.py",
     ),
     Mutant(
         "a rejected document puts the state to current",
