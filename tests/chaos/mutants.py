@@ -123,7 +123,7 @@ MUTANTS = [
         "demo_site/config/follower.py",
         "        return self.live.become(rejected.status)\n",
         "        return self.live.become(Status(CURRENT))\n",
-        SHORT_RUN,
+        "tests/test_stateful.py",
     ),
 ]
 
