@@ -158,6 +158,23 @@ def test_command_prints_a_table_and_how_many_workers_each_instance_should_have(s
     assert "steady: 2 of 2 workers, not registered" in result.stdout.splitlines()
 
 
+def test_command_with_check_tells_by_its_status_whether_all_is_well(new_site, consul, redis, environment):
+    site = new_site({**environment, "SERVICE_ID": "checked"}).gunicorn(workers=2)
+    wait_published(consul, environment["DEMO_CONFIG_KEY"], site)
+
+    def checked(**variables):
+        done = site.command("effective_config", "--fleet", "--check", **variables)
+        return done.status, done.stdout.splitlines()[-1:]
+
+    index = consul.index(environment["DEMO_CONFIG_KEY"])
+    assert checked() == (0, [f"All well: 1 instance, 2 workers on version {index}"])
+    consul.put(environment["DEMO_CONFIG_KEY"], document(redis, show_message=7))
+    rejected = consul.index(environment["DEMO_CONFIG_KEY"])
+    said = f"Version {rejected} is rejected by 2 of 2 workers"
+    wait_until(lambda: checked() == (1, [said]), 20, said)
+    assert checked(CONSUL_HTTP_ADDR="127.0.0.1:1") == (69, [])
+
+
 def test_change_of_state_is_published_at_once(new_site, consul, redis, environment):
     config_key = environment["DEMO_CONFIG_KEY"]
     site = new_site({**environment, "SERVICE_ID": "changing"}).gunicorn(workers=2)

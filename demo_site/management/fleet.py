@@ -13,6 +13,7 @@ from ..consul_agent.errors import ConsulError
 from ..fleet.instances import Fleet, Instance, overview
 from ..fleet.worker import prefix
 from ..messages import Message
+from ..monitoring import verdict
 from .errors import command_error
 from .table import coloured, table
 
@@ -25,8 +26,8 @@ _NONE = (
 )
 
 
-def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str, tuple[Message, ...]]:
-    """A row for each worker; for people these, each reason once, and a line for each instance; notes.
+def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str, tuple[Message, ...], bool]:
+    """A row for each worker; for people these, each reason once, and a line for each instance; notes; is all well?
 
     A worker that is missing has no row.
 
@@ -39,7 +40,8 @@ def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str,
     except ConsulError as error:
         raise command_error(error, f"The token needs `key:read` on `{start.key}`.") from error
     try:
-        found = _fleet(Timeouts(), stored.modify_index if stored else None)
+        index = stored.modify_index if stored else None
+        found = _fleet(Timeouts(), index)
     except ConsulError as error:
         raise command_error(error) from error
     rows = [{name: getattr(w, name) for name in _COLUMNS} for instance in found.instances for w in instance.workers]
@@ -47,7 +49,9 @@ def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str,
     shown = [row | {name: row[name].replace("T", " ")[:19] for name in moments} for row in rows]
     lines = [table(shown, _SHOWN, out, style), "", *_reasons(found, style)] if rows else []
     lines += [_sentence(instance, style) for instance in found.instances]
-    return rows, "\n".join(lines) or _NONE % prefix(start.key), found.notes
+    judged = verdict.of(found, index=index)
+    text = "\n".join([*lines, "", coloured(judged.level, judged.text, style)]) if lines else _NONE % prefix(start.key)
+    return rows, text, found.notes, judged.level == "good"
 
 
 def summary(stored_index: int | None) -> str:

@@ -14,9 +14,11 @@ from django.core.management.color import Style
 from ..messages import escaped
 
 _GAP = "  "
-_ROLES = {"current": "SUCCESS", "passing": "SUCCESS", "rejected": "ERROR", "critical": "ERROR"} | dict.fromkeys(
-    ("behind", "maintenance", "snapshot", "stale", "unreadable", "warning"), "WARNING"
-)
+_ROLES = {
+    **dict.fromkeys(("current", "passing", "good"), "SUCCESS"),
+    **dict.fromkeys(("behind", "maintenance", "snapshot", "stale", "unreadable", "warning", "note"), "WARNING"),
+    **dict.fromkeys(("rejected", "critical", "bad"), "ERROR"),
+}
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], out: OutputWrapper, style: Style) -> str:
@@ -32,7 +34,7 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str], out: OutputWra
 
 
 def coloured(state: str, text: str, style: Style) -> str:
-    """The text in the colour of this state of a worker or of a check; as it is for what is none."""
+    """The text in the colour of this state of a worker or a check, or level of a verdict; as it is for what is none."""
     return str(getattr(style, _ROLES[state])(text)) if state in _ROLES else text
 
 

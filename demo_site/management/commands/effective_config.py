@@ -1,3 +1,4 @@
+import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -19,16 +20,19 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "json"), default="table")
         parser.add_argument("--fleet", action="store_true", help="show what every worker runs instead")
+        parser.add_argument("--check", action="store_true", help="with --fleet: exit with 1 unless all is well")
 
     def handle(self, **options: Any) -> None:
         if options["fleet"]:
-            rows, shown, notes = fleet.report(self.stdout, self.style)
+            rows, shown, notes, is_well = fleet.report(self.stdout, self.style)
             for note in notes:
                 self.stderr.write(note)
         else:
             rows = [asdict(row) for row in effective.rows(settings.CONFIGURATION, _state())]
             shown = table(rows, ["setting", "value", "origin", "feeds"], self.stdout, self.style)
         self.stdout.write(as_json(rows) if options["format"] == "json" else shown)
+        if options["fleet"] and options["check"] and not is_well:
+            sys.exit(1)
 
 
 def _state() -> Message | None:
