@@ -113,7 +113,7 @@ class Proxy:
         if self._reply is not None:
             connection.client.sendall(self._reply)
             return False
-        if self._lose is not None and self._lose in chunk and self._lose_times != 0:
+        if self._lose is not None and self._lose in chunk and (self._lose_times is None or self._lose_times > 0):
             connection.loses_next_reply = True
         connection.halves_next_reply = self._halve is not None and self._halve in chunk
         if not self._silent and not connection.silent:
