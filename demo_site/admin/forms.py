@@ -168,12 +168,15 @@ class ConfigurationForm(CommentForm):
     def rows(self) -> dict[str, Any]:
         """The settings in their order, each with its field and what goes with it, for a template.
 
-        Folded are those that neither this document nor the example has; open, where something was typed in one.
+        Folded are those that neither this document nor the example has, but for a secret that is in force; open, where
+        something was typed in one.
         """
 
         def is_usual(path: str) -> bool:
             setting = FIELDS[path]
-            return setting.required or path in self.origin.base.values or setting.declared.example is not None
+            base = self.origin.base
+            is_given = path in base.values or (setting.secret and base.ruling[path])
+            return setting.required or is_given or setting.declared.example is not None
 
         rows = list(self._rows())
         shown = [row for row in rows if is_usual(row["path"])]
