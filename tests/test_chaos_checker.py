@@ -99,6 +99,7 @@ def test_any_other_answer_is_a_violation(status):
 def test_request_of_a_killed_process_may_end_with_it(status):
     assert kinds(record(step(cuts=True), failed(status, 6.0))) == []
     assert kinds(record(step(cuts=False), failed(status, 6.0))) == ["an unclean answer"]
+    assert kinds(record(step(leaves=True), failed(status, 6.0))) == ["an unclean answer"]
     assert kinds(record(step(cuts=True), failed(status, 9.0))) == ["an unclean answer"]
 
 
@@ -117,6 +118,7 @@ def test_what_held_up_the_one_that_asks_is_not_the_site_s():
 def test_livez_that_fails_is_a_violation_unless_its_process_was_killed():
     assert kinds(record(livez(6.0, status=CUT))) == ["a slow /livez"]
     assert kinds(record(step(cuts=True), livez(6.0, status=CUT))) == []
+    assert kinds(record(step(leaves=True), livez(6.0, status=CUT))) == []
 
 
 # States.

@@ -209,8 +209,13 @@ def slow_livez(record: Record, bounds: Bounds) -> Iterator[Violation]:
 
 
 def is_excused(steps: list[Step], look: Look | Answer) -> bool:
-    """Whether a process of the site was killed or stopped at that time."""
-    return any(step.cuts and look.ended >= step.began and look.began <= _end(step) for step in steps)
+    """Whether a process of the site was killed or stopped at that time. Only we look at one that left."""
+    return any(
+        (step.cuts or (step.leaves and isinstance(look, Look)))
+        and look.ended >= step.began
+        and look.began <= _end(step)
+        for step in steps
+    )
 
 
 def _end(step: Step) -> float:

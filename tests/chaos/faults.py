@@ -21,7 +21,7 @@ class Fault:
 
     name = ""
     touches: frozenset[str] = frozenset()
-    cuts = hides = False
+    cuts = hides = leaves = False
     seconds = (1.0, 3.0)
 
     def __init__(self, rng):
@@ -295,7 +295,7 @@ class InstanceRolled(OfInstances):
     """What a deployment does: SIGTERM, its end, a start."""
 
     name = "an instance rolled"
-    cuts = hides = True  # an instance that leaves is asked by nobody but us
+    hides = leaves = True
     seconds = (0.0, 0.5)
 
     def begin(self, parts):

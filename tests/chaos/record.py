@@ -57,8 +57,8 @@ class Write:
 class Step:
     """Faults at the same time. `recovered`: seconds from their end until all was well again, None if it never was.
 
-    `cuts`: a process of the site was killed or stopped, which ends its requests. `hides`: what Consul says did not
-    reach the site.
+    `cuts`: a process of the site was killed or stopped, which ends its requests. `leaves`: an instance was told to
+    leave, which ends none. `hides`: what Consul says did not reach the site.
     """
 
     faults: tuple[str, ...]
@@ -67,6 +67,7 @@ class Step:
     recovered: float | None
     cuts: bool = False
     hides: bool = False
+    leaves: bool = False
 
 
 @dataclass(frozen=True)

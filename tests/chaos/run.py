@@ -55,8 +55,8 @@ def take(parts, faults, lasts):
         with contextlib.suppress(AssertionError):  # the checker says so
             parts.wait_followed(MOST_SECONDS)
     parts.restart(parts.dead() if recovered is not None else parts.instances)
-    cuts, hides = any(fault.cuts for fault in faults), any(fault.hides for fault in faults)
-    return Step(names, began, ended, recovered, cuts, hides)
+    said = {name: any(getattr(fault, name) for fault in faults) for name in ("cuts", "hides", "leaves")}
+    return Step(names, began, ended, recovered, **said)
 
 
 def recovery(parts, ended):
