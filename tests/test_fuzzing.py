@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import dj_database_url
 import pytest
+from django.core.management.color import no_style
 from django.utils.crypto import salted_hmac
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -106,7 +107,7 @@ def read_fleet(client):
     found = instances.overview(client, KEY, "name", 7)
     for instance in found.instances:
         assert isinstance(instance.good, bool)
-        assert fleet_command._sentence(instance)
+        assert fleet_command._sentence(instance, no_style())
         assert all(each.pid >= 0 and len(moment(each.seen_at)) < 600 for each in instance.workers)
 
 
@@ -181,7 +182,7 @@ def read_worker(example):
     if found:
         read = instances._workers({name: Entry(name, value, 7, "session")}, 8)[found.instance]
         instance = instances._instance(found.instance, read, None, 0)
-        assert fleet_command._sentence(instance) and isinstance(instance.good, bool)
+        assert fleet_command._sentence(instance, no_style()) and isinstance(instance.good, bool)
         assert len(f"{found.state}{found.reason or ''}") < 2_000
         for text in (found.state, found.reason):
             if isinstance(text, Message):
