@@ -40,7 +40,7 @@ def client_of(proxy):
     [
         lambda client: kv.query(client, KEY, 6, 1),
         lambda client: catalog.instances(client, "redis"),
-        lambda client: services.node_services(client, "node"),
+        lambda client: catalog.with_id(client, "redis", "id"),
         services.names,
     ],
 )
@@ -78,6 +78,6 @@ def test_each_read_asks_for_its_consistency(consul, new_proxy, config_key):
         assert b"stale" not in proxy.seen
         catalog.instances(client, "redis")
         services.names(client)
-        services.node_services(client, consul.node)
+        catalog.with_id(client, "redis", "id")
         assert proxy.seen.count(b"stale=1") == 3
         assert b"consistent" not in proxy.seen

@@ -220,7 +220,9 @@ def endless_names(own_consul):
 
 
 def test_more_entries_than_can_be_listed_are_told_with_a_remedy_and_a_save_works(site, viewer, endless_names):
-    remedy = f"Below `{KEY}.history/` are more keys than can be read. Delete those that are not the site&#x27;s."
+    remedy = (
+        f"Below <code>{KEY}.history/</code> are more keys than can be read. Delete those that are not the site&#x27;s."
+    )
     assert remedy in get(site, viewer, "history/")
     assert remedy in get(site, viewer)
     editor = Editor(site, "editor")
