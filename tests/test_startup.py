@@ -30,7 +30,7 @@ from tests.support.site import Site
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
-BOUND = 10  # seconds, for a whole command
+BOUND = 20  # seconds; alone it takes five, but other tests use the machine as well
 SECRET = GUARD.new("password in a broken document", separator="@")
 BROKEN = changed("redis_config.redis_port", "6379")
 BROKEN["redis_config"] |= {"redis_db": -1, "redis_password": [SECRET]}
