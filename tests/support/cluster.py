@@ -20,7 +20,7 @@ from tests.support.workers import Workers
 _GOSSIP = {
     "gossip_interval": "50ms",
     "probe_interval": "200ms",
-    "probe_timeout": "100ms",
+    "probe_timeout": "300ms",
     "suspicion_mult": 3,
 }
 
@@ -79,7 +79,7 @@ class ConsulCluster:
         """The server that leads now."""
         return wait_until(lambda: next((each for each in self.servers if each.running and each.leads()), None))
 
-    def wait_recovered(self, bound=60):
+    def wait_recovered(self, bound=180):
         """Wait until the site's agent can be used again: it writes, and its node is in the catalog."""
 
         def is_recovered():
