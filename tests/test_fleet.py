@@ -175,6 +175,18 @@ def test_command_with_check_tells_by_its_status_whether_all_is_well(new_site, co
     assert checked(CONSUL_HTTP_ADDR="127.0.0.1:1") == (69, [])
 
 
+def test_check_without_the_fleet_is_a_mistake(steady):
+    done = steady.command("effective_config", "--check")
+    assert (done.status, done.stdout) == (64, "")
+    assert "add --fleet" in done.stderr
+
+
+@pytest.mark.parametrize(("variables", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colours_can_be_turned_off(steady, variables, is_coloured):
+    done = steady.command("effective_config", "--fleet", "--force-color", **variables)
+    assert ("\x1b[" in done.stdout) == is_coloured
+
+
 def test_change_of_state_is_published_at_once(new_site, consul, redis, environment):
     config_key = environment["DEMO_CONFIG_KEY"]
     site = new_site({**environment, "SERVICE_ID": "changing"}).gunicorn(workers=2)

@@ -1,7 +1,7 @@
 """What the workers of all instances run, as `effective_config` prints it."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import OutputWrapper
@@ -26,10 +26,17 @@ _NONE = (
 )
 
 
-def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str, tuple[Message, ...], bool]:
-    """A row for each worker; for people these, each reason once, and a line for each instance; notes; is all well?
+class Report(NamedTuple):
+    """`rows` has one for each worker that is there. `text` is for people: the rows, each reason once, the instances."""
 
-    A worker that is missing has no row.
+    rows: list[dict[str, Any]]
+    text: str
+    notes: tuple[Message, ...]
+    is_well: bool
+
+
+def report(out: OutputWrapper, style: Style) -> Report:
+    """What the fleet runs, and whether that is as it should be.
 
     Raises `CommandError`.
     """
@@ -51,7 +58,7 @@ def report(out: OutputWrapper, style: Style) -> tuple[list[dict[str, Any]], str,
     lines += [_sentence(instance, style) for instance in found.instances]
     judged = verdict.of(found, index=index)
     text = "\n".join([*lines, "", coloured(judged.level, judged.text, style)]) if lines else _NONE % prefix(start.key)
-    return rows, text, found.notes, judged.level == "good"
+    return Report(rows, text, found.notes, judged.level == "good")
 
 
 def summary(stored_index: int | None) -> str:

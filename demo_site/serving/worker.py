@@ -33,7 +33,7 @@ class QuietServer(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Unlike uvicorn's: that one dies of the signal in the end, without what is registered with `atexit`."""
-        is_replaced = leaving.current is not None and not leaving.is_leaving()
+        is_replaced = sig == signal.SIGTERM and leaving.current is not None and not leaving.is_leaving()
         self._loop.call_soon_threadsafe(self._loop.call_later, _HANDOVER_SECONDS if is_replaced else 0, self._end)
 
     def _end(self) -> None:

@@ -5,7 +5,6 @@ import itertools
 import json
 import re
 import resource
-import shutil
 import signal
 import socket
 import time
@@ -18,7 +17,7 @@ from demo_site.identity import KEY, NAME
 from tests.chaos.record import Account, Record, Write
 from tests.support.admin import AdminSite
 from tests.support.binaries import PROJECT
-from tests.support.consul import ConsulServer
+from tests.support.cluster import ConsulCluster
 from tests.support.editors import Editor
 from tests.support.haproxy import SHIPPED, HAProxy
 from tests.support.ports import free_port
@@ -72,69 +71,6 @@ def _obey():
                 told.write_text(str(len(tasks)))
                 asked.unlink()
 """
-
-
-class Member(ConsulServer):
-    """One of the Consul cluster; `servers` are those that it joins."""
-
-    def __init__(self, servers, *, is_server):
-        super().__init__(keep_state=True)
-        self._servers, self._is_server = servers, is_server
-
-    def _mode(self):
-        joins = [f"-retry-join=127.0.0.1:{server.ports['serf_lan']}" for server in self._servers if server is not self]
-        kind = ["-server", f"-bootstrap-expect={len(self._servers)}"] if self._is_server else []
-        return [*kind, f"-data-dir={self.directory / 'data'}", "-retry-interval=500ms", *joins]
-
-    def _config(self):
-        return {**super()._config(), "leave_on_terminate": False}
-
-    def wait_ready(self, is_ready, **options):
-        """Alone it cannot keep a key: `Cluster` waits for all."""
-
-    def wait_usable(self):
-        super().wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
-
-    def forget(self):
-        """Remove its state, but for its name in the cluster."""
-        for path in (self.directory / "data").iterdir():
-            if path.name != "node-id":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def leads(self):
-        with contextlib.suppress(requests.RequestException):
-            return self.api("GET", "/v1/agent/self").json()["Stats"].get("consul", {}).get("leader") == "true"
-        return False
-
-
-class Cluster:
-    """Three servers, and the agent that the site and HAProxy ask."""
-
-    def __init__(self, stack):
-        self.servers = []
-        self.servers += [stack.enter_context(_made(Member(self.servers, is_server=True))) for _ in range(3)]
-        self.agent = stack.enter_context(_made(Member(self.servers, is_server=False)))
-
-    def start(self):
-        for member in (*self.servers, self.agent):
-            member.start()
-        for member in (*self.servers, self.agent):
-            member.wait_usable()
-
-    def leader(self):
-        return wait_until(lambda: next((each for each in self.servers if each.running and each.leads()), None))
-
-    def ask(self, method, path, **options):
-        """One request to whichever server can answer it."""
-
-        def answered():
-            for server in self.servers:
-                with contextlib.suppress(requests.RequestException):
-                    if server.running and (answer := server.api(method, path, **options)).status_code < 500:
-                        return answer
-            return None
-
-        return wait_until(answered, 60, f"{method} {path}")
 
 
 @contextlib.contextmanager
@@ -257,12 +193,11 @@ class Parts:
     def __init__(self, stack, predecessor=None):
         self.record, self.began, self.is_site = Record(), time.monotonic(), predecessor is None
         self._stack, self._predecessor = stack, predecessor
-        self.cluster = Cluster(stack)
         self.redis = stack.enter_context(RedisServer(GUARD.new("Redis password"), settings=DURABLE))
         self.redis_proxy = stack.enter_context(Proxy(self.redis.port))
         self.sentinels = SentinelGroup(GUARD.new("Redis password"))
-        self.cluster.start()
         stack.enter_context(self.sentinels)
+        self.cluster = stack.enter_context(ConsulCluster())
         self.consul_proxy = stack.enter_context(Proxy(self.cluster.agent.http_port))
         self._documents = 0
         self.change_document()

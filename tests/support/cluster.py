@@ -45,9 +45,14 @@ class Member(ConsulServer):
         self.start_process()
         return self
 
+    def wait_usable(self):
+        self.wait_ready(self._keeps_keys, ignoring=(requests.RequestException,))
+
     def forget(self):
-        """Remove its state."""
-        shutil.rmtree(self.directory / "data")
+        """Remove its state, but for its id in the cluster."""
+        for path in (self.directory / "data").iterdir():
+            if path.name != "node-id":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def leads(self):
         """Whether it says of itself that it is the leader."""
@@ -87,6 +92,18 @@ class ConsulCluster:
             return written and requests.get(f"{self.agent.url}/v1/catalog/node/{self.agent.node}", timeout=1).json()
 
         wait_until(is_recovered, bound, "the cluster to recover", 0.05, (requests.RequestException,))
+
+    def ask(self, method, path, **options):
+        """One request to whichever server can answer it."""
+
+        def answered():
+            for server in self.servers:
+                with contextlib.suppress(requests.RequestException):
+                    if server.running and (answer := server.api(method, path, **options)).status_code < 500:
+                        return answer
+            return None
+
+        return wait_until(answered, 60, f"{method} {path}")
 
     def put(self, value):
         """Write the document through whichever server takes it; False if none does.

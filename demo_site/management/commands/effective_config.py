@@ -1,10 +1,11 @@
+import os
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from ...config.status import initial
 from ...messages import Message, _, joined
@@ -23,6 +24,8 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="with --fleet: exit with 1 unless all is well")
 
     def handle(self, **options: Any) -> None:
+        if options["check"] and not options["fleet"]:
+            raise CommandError("--check is about the fleet: add --fleet.", returncode=os.EX_USAGE)
         if options["fleet"]:
             rows, shown, notes, is_well = fleet.report(self.stdout, self.style)
             for note in notes:
@@ -31,7 +34,7 @@ class Command(BaseCommand):
             rows = [asdict(row) for row in effective.rows(settings.CONFIGURATION, _state())]
             shown = table(rows, ["setting", "value", "origin", "feeds"], self.stdout, self.style)
         self.stdout.write(as_json(rows) if options["format"] == "json" else shown)
-        if options["fleet"] and options["check"] and not is_well:
+        if options["check"] and not is_well:
             sys.exit(1)
 
 
