@@ -73,7 +73,7 @@ def test_certificate_may_go_unverified(start_tls, own_consul, certificates):
 
 
 def test_certificate_may_have_the_name_that_is_set(start_tls, own_consul, certificates):
-    """An agent before 1.10 does not know the field, and says so."""
+    """An agent of 1.8 does not know the field, and says so."""
     site = start_tls(certificates.misnamed, SERVICE_CHECK_TLS_SERVER_NAME="other.example")
     if consul_version() >= (1, 10):
         wait_until(lambda: "HTTP GET https://127.0.0.1:" in outputs(own_consul), message="a check")

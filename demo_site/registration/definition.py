@@ -119,7 +119,7 @@ class ServiceDefinition:
         return {"HTTP": url, "Interval": self.interval, "Timeout": self.timeout} | header | self._tls(url)
 
     def _tls(self, url: str) -> dict[str, Any]:
-        """What is set, only: an agent refuses a field that its version does not know, as TLSServerName before 1.10."""
+        """What is set, only: an agent refuses a field that its version does not know, as 1.8 refuses TLSServerName."""
         wanted = {"TLSServerName": self.tls_server_name, "TLSSkipVerify": self.tls_skip_verify}
         return {name: value for name, value in wanted.items() if value and url.startswith("https:")}
 
