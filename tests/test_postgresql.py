@@ -12,7 +12,9 @@ import requests
 
 from demo_site import startup
 from demo_site.management.commands import migrate
+from demo_site.messages import Message
 from demo_site.postgresql import base
+from demo_site.serving import failures
 from tests.support.admin import PATH, AdminSite
 from tests.support.documents import document
 from tests.support.editors import Editor
@@ -147,6 +149,14 @@ def test_while_it_refuses_a_page_says_so_and_nothing_is_lost(site, consul, postg
     assert "Traceback" not in log
     assert 1 <= log.count("The database cannot be used") <= 2, "one line of each worker"
     assert "Connection refused" in log
+
+
+def test_a_reason_is_told_once_while_another_one_is_told_too(caplog):
+    lines = failures._Lines()
+    for number in (1, 1, 2, 1, *range(20)):
+        lines.tell(Message.of(f"reason {number}"))
+    told = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    assert told == ["reason 1", "reason 2", "reason 0", "reason 3", "reason 4"]
 
 
 # While it hangs.

@@ -20,7 +20,8 @@ from django.views import defaults
 from ..messages import Message
 from .logs import is_outage
 
-_LINE_SECONDS = 60.0  # each page that fails would log a line, and an open overview asks every few seconds
+# Each page that fails would log a line, and an open overview asks every few seconds.
+_LINE_SECONDS, _MOST_LINES = 60.0, 5
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if error is None or not is_outage(error):
         return defaults.server_error(request)
-    _line.tell(error)
+    _lines.tell(Message.of(error))
     # Not with the request: who is logged in stands in the database.
     context = {"site_header": admin.site.site_header, "is_sent": request.method == "POST"}
     with translation.override(translation.get_language_from_request(request)):
@@ -65,15 +66,18 @@ def _refused(request: HttpRequest, status: int, title: str, text: str) -> HttpRe
     return render(request, "demo_site/refused.html", context, status=status)
 
 
-class _Line:
+class _Lines:
+    """Each reason once in `_LINE_SECONDS`, and no more than `_MOST_LINES` of them."""
+
     def __init__(self) -> None:
-        self._told_at = -_LINE_SECONDS
+        self._told_at: dict[str, float] = {}
 
-    def tell(self, error: BaseException) -> None:
+    def tell(self, reason: Message) -> None:
         now = time.monotonic()
-        if now - self._told_at >= _LINE_SECONDS:
-            self._told_at = now
-            logger.warning("The database cannot be used, so pages of the admin answer 503: %s", Message.of(error))
+        self._told_at = {told: at for told, at in self._told_at.items() if now - at < _LINE_SECONDS}
+        if reason not in self._told_at and len(self._told_at) < _MOST_LINES:
+            self._told_at[reason] = now
+            logger.warning("The database cannot be used, so pages of the admin answer 503: %s", reason)
 
 
-_line = _Line()
+_lines = _Lines()
