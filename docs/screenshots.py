@@ -94,7 +94,7 @@ def _change(site: AdminSite, pages: Pages, consul: ConsulServer, redis: RedisSer
 
 def _save(editor: Editor, comment: str, **fields: str) -> None:
     page = editor.post(editor.form() | fields | {"comment": comment})
-    if "Saved as ModifyIndex" not in page:
+    if "Saved as version" not in page:
         raise RuntimeError(f"This was not saved: {comment}")
     time.sleep(APART_SECONDS)
 

@@ -81,7 +81,7 @@ def test_a_change_is_previewed_saved_logged_and_shown(pages, admin, consul, redi
     assert stored(consul, admin) == document(
         message="welcome to the <fair>", redis_config=redis.document(redis_db=2), redis=redis
     )
-    assert f"Saved as ModifyIndex {consul.index(admin.key)}" in pages.text("body")
+    assert f"Saved as version {consul.index(admin.key)}" in pages.text("body")
     assert "for the fair" in pages.text(".configuration-timeline li")
     wait_until(lambda: "welcome to the <fair>! I have" in admin.get().text, message="the page to follow")
 
@@ -288,7 +288,7 @@ def test_one_who_may_change_and_not_view_gets_a_page_after_each_step(admin, brow
     assert not pages.has("a[href$='/history/'], a[href$='/effective-configuration/']")
     pages.press("a.closelink")
     pages.edit(show_message="by one who may not view").save()
-    assert f"Saved as ModifyIndex {consul.index(admin.key)}" in pages.text("body")
+    assert f"Saved as version {consul.index(admin.key)}" in pages.text("body")
     assert [link.get_attribute("href") for link in pages.browser.all("#configuration-module a")] == [
         f"{admin.url}{PATH}edit/"
     ]
@@ -299,7 +299,7 @@ def test_the_three_permissions_do_not_need_each_other(admin, consul):
     assert session.get(f"{admin.url}{PATH}history/", timeout=30).status_code == 403
     assert session.get(f"{admin.url}{PATH}", timeout=30).status_code == 403
     editor = Editor(admin, "other")
-    assert "Saved as ModifyIndex" in editor.post(editor.form() | {"show_message": "changed", "comment": "x"})
+    assert "Saved as version" in editor.post(editor.form() | {"show_message": "changed", "comment": "x"})
     save_id = history(consul, admin)[0].rpartition("/")[2]
     assert session.get(f"{admin.url}{PATH}history/{save_id}/rollback/", timeout=30).status_code == 403
 
@@ -391,7 +391,7 @@ def test_a_lost_reply_is_looked_up_and_nothing_is_saved_twice(pages, admin, cons
     admin.proxy.lose_replies(to=f'"Index": {consul.index(admin.key)}}}'.encode())
     pages.save()
     assert admin.proxy.lost_replies > 0
-    assert f"Saved as ModifyIndex {consul.index(admin.key)}" in pages.text("body")
+    assert f"Saved as version {consul.index(admin.key)}" in pages.text("body")
     assert stored(consul, admin)["show_message"] == "saved though unheard"
     assert len(history(consul, admin)) == 1
 
@@ -429,7 +429,7 @@ def test_a_save_that_cannot_be_logged_is_not_made_and_the_form_is_kept(admin, co
     assert "does not take the log entry" in answer
     assert ">\ntyped while the database was locked</textarea>" in answer
     assert history(consul, admin) == logged(admin, "locked") == []
-    assert "Saved as ModifyIndex" in editor.post(form)
+    assert "Saved as version" in editor.post(form)
     assert len(logged(admin, "locked")) == 1
 
 
@@ -460,7 +460,7 @@ def slow_save(admin, comment):
 def test_the_database_is_free_while_consul_is_asked_and_a_save_that_it_did_not_hear_of_is_told(admin, consul):
     """The log entry is there first. If the database goes while Consul saves, it is not complete, and the save stays."""
     with slow_save(admin, "slow Consul") as answer, locked_database(admin):
-        assert "Saved as ModifyIndex" in answer.result()
+        assert "Saved as version" in answer.result()
     [message] = logged(admin, "slow Consul")
     assert message.startswith("(Consul did not confirm this) edit: slow Consul")
     assert stored(consul, admin)["show_message"] == "saved"

@@ -28,7 +28,7 @@ def editor(admin):
 
 
 def save(editor, comment, **fields):
-    assert "Saved as ModifyIndex" in editor.post(editor.form() | fields | {"comment": comment})
+    assert "Saved as version" in editor.post(editor.form() | fields | {"comment": comment})
 
 
 def events(pages):
@@ -46,7 +46,7 @@ def test_without_a_save_it_says_so_and_shows_what_is_there(pages, admin, consul,
     [(kind, text)] = events(pages)
     assert kind == "oldest"
     assert "First known version" in text
-    assert f"ModifyIndex {index}" in text
+    assert f"version {index}" in text
     assert "in force here since" in text
 
 
@@ -60,7 +60,7 @@ def test_a_deleted_document_is_told_as_such(pages, admin, editor, consul):
     pages.open("history/")
     assert [kind for kind, _ in events(pages)] == ["outside", "edit"]
     assert "The document was deleted" in events(pages)[0][1]
-    assert "ModifyIndex" not in events(pages)[0][1]
+    assert "version" not in events(pages)[0][1]
 
 
 def copies(consul, admin, count, **members):
@@ -88,7 +88,7 @@ def test_every_version_that_is_kept_can_be_reached_page_by_page(pages, admin, ed
     copies(consul, admin, 60)  # they have changes from outside between them
     found = all_pages(pages)
     assert [number for number, kind, _text in found if kind == "edit"] == [1] * 20 + [2] * 20 + [3] * 20 + [4]
-    indexes = {int(re.search(r"ModifyIndex (\d+)", text)[1]) for _number, kind, text in found if kind == "edit"}
+    indexes = {int(re.search(r"version (\d+)", text)[1]) for _number, kind, text in found if kind == "edit"}
     assert len(indexes) == 61
     assert [kind for _number, kind, _text in found[-2:]] == ["edit", "oldest"]
     pages.press("[rel=prev]")
@@ -162,7 +162,7 @@ def test_a_change_from_outside_shows_as_such_wherever_it_came(pages, admin, edit
     assert "by the CLI again" in newest
     assert "redis_config.redis_db" in newest
     assert "by the CLI" in between
-    assert f"ModifyIndex {consul.index(admin.key)}" in newest
+    assert f"version {consul.index(admin.key)}" in newest
 
 
 def test_an_entry_holds_no_secret_and_is_written_with_the_save(admin, editor, consul):

@@ -427,8 +427,8 @@ def test_a_worker_whose_watch_hears_nothing_is_loud(pages, admin, consul, redis)
         consul.put(admin.key, document(redis, "not heard of"))
         wait_until(lambda: pages.has(".loud [data-state=behind]"), message="the workers to show")
         said = pages.text("[data-state=behind]")
-        assert f"runs ModifyIndex {before}" in said
-        assert f"Consul has ModifyIndex {consul.index(admin.key)}" in said
+        assert f"runs version {before}" in said
+        assert f"Consul has version {consul.index(admin.key)}" in said
         assert all(str(pid) in said for pid in admin.worker_pids())
         assert "behind" in admin.command("effective_config", "--fleet").stdout
     finally:

@@ -227,7 +227,7 @@ def edit(world):
     assert 'id="conflict"' in editor.post(editor.form() | preview, step="edit")
     world.consul.put(KEY, {**world.document(redis_password=mistaken), "show_message": preview["show_message"]})
     again = editor.form() | typed
-    assert "Saved as ModifyIndex" in editor.post(again)
+    assert "Saved as version" in editor.post(again)
     world.wait_in_force()
     world.look()
 

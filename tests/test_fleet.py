@@ -599,7 +599,7 @@ def test_worker_that_believes_itself_current_with_another_version_than_consul_ha
     with contextlib.closing(client_of(consul)) as client:
         (instance,) = overview(client, config_key, identity.NAME, stored_index=25).instances
         assert [worker.state for worker in instance.workers] == ["current", "behind", "rejected", "file"]
-        assert instance.workers[1].reason == "Consul has ModifyIndex 25"
+        assert instance.workers[1].reason == "Consul has version 25"
         assert [worker.good for worker in instance.workers] == [True, False, False, True]
 
 

@@ -252,7 +252,7 @@ def test_the_admin_speaks_chinese(admin, browser, consul):
     browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": CHINESE})
     try:
         pages = admin.log_in(browser, "keeper").open()
-        for text in ("概览", "正常", "各实例运行情况", "最新", "环境变量", "默认值"):
+        for text in ("概览", "正常", "实例与工作进程", "最新", "环境变量", "默认值"):
             assert text in pages.text()
         pages.edit("原因", redis_config__redis_port="1")
         assert "机密属于另一个去向" in pages.text(".errorlist")

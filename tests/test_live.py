@@ -165,7 +165,7 @@ def test_effective_config_calls_no_document_current_that_the_workers_rejected(st
         return row["value"]
 
     wait_until(
-        lambda: said().endswith(f"; workers: {COUNT} rejected with ModifyIndex {in_force}"), 30, "the workers' words"
+        lambda: said().endswith(f"; workers: {COUNT} rejected on version {in_force}"), 30, "the workers' words"
     )
 
 

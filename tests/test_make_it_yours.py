@@ -184,7 +184,7 @@ def test_a_secret_setting_appears_nowhere(own, consul, redis, config_key):
         assert "must have at most 7 items" in wrong
         preview = editor.post(editor.form() | typed, step="preview")
         assert re.search(r'data-difference="api_key".*?<del>•+ .*?<ins>•+ ', preview, re.DOTALL)
-        assert "Saved as ModifyIndex" in editor.post(editor.form() | typed)
+        assert "Saved as version" in editor.post(editor.form() | typed)
         assert json.loads(consul.get(config_key)) == document(redis, api_key=key)
         wait_until(lambda: site.runs(consul.index(config_key)), message="both workers to follow")
         before, after = events(editor.history())[0].differences["api_key"]
@@ -200,10 +200,10 @@ def test_a_secret_setting_appears_nowhere(own, consul, redis, config_key):
 
         # A rollback brings back everything but the secrets.
         fields = editor.preview(comment=f"with {key}", page_title="Bolts")
-        assert "Saved as ModifyIndex" in editor.post(fields)
+        assert "Saved as version" in editor.post(fields)
         assert json.loads(consul.get(config_key)) == stored | {"page_title": "Bolts"}
         link = events(editor.history())[0].rollback
-        assert "Rolled back, saved as ModifyIndex" in editor.roll_back(link, f"still {key}")
+        assert "Rolled back, saved as version" in editor.roll_back(link, f"still {key}")
         assert json.loads(consul.get(config_key)) == stored
 
         # What is rejected, with an error that quotes the value; what machines read; what is stored.

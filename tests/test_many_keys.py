@@ -169,7 +169,7 @@ def entry_keys(consul):
 def many_entries(site, own_consul):
     """100,000 entries older than the site's own, which is yielded, with what an entry holds."""
     editor = Editor(site, "editor")
-    assert "Saved as ModifyIndex" in editor.post(editor.form() | {"show_message": "changed", "comment": "the own"})
+    assert "Saved as version" in editor.post(editor.form() | {"show_message": "changed", "comment": "the own"})
     value = own_consul.get(entry_keys(own_consul)[-1]).decode()
     names = (f"{KEY}.history/20250101T{n // 3600 % 24:02}0000.{n:06}Z-00000000" for n in range(ENTRIES))
     put_all(own_consul, ((name, value) for name in names))
@@ -193,7 +193,7 @@ def test_a_save_still_works_and_drops_what_fits_into_its_transaction(site, own_c
     editor = Editor(site, "editor")
     get(site, editor.session, "edit/")
     before = len(entry_keys(own_consul))
-    assert "Saved as ModifyIndex" in editor.post(editor.form() | {"show_message": "again", "comment": "another"})
+    assert "Saved as version" in editor.post(editor.form() | {"show_message": "again", "comment": "another"})
     assert len(entry_keys(own_consul)) == before + 1 - 62
 
 
@@ -226,4 +226,4 @@ def test_more_entries_than_can_be_listed_are_told_with_a_remedy_and_a_save_works
     assert remedy in get(site, viewer, "history/")
     assert remedy in get(site, viewer)
     editor = Editor(site, "editor")
-    assert "Saved as ModifyIndex" in editor.post(editor.form() | {"show_message": "still", "comment": "another"})
+    assert "Saved as version" in editor.post(editor.form() | {"show_message": "still", "comment": "another"})

@@ -92,7 +92,7 @@ class OwnEditor(Editor):
         page = self.send(self.open(), "preview", comment, **changes)
         assert 'id="preview"' in page, Form(page).errors
         saved = self.post(Form(page).data, "save")
-        assert "Saved as ModifyIndex" in saved, saved
+        assert "Saved as version" in saved, saved
         return cells(page, "difference")
 
     def overview(self):

@@ -167,7 +167,7 @@ def put_entries(consul, admin, values):
 def entry(admin, consul):
     """What an entry of this site holds; it is not there any more."""
     editor = Editor(admin, "editor")
-    assert "Saved as ModifyIndex" in editor.post(editor.form() | {"show_message": "changed", "comment": "why"})
+    assert "Saved as version" in editor.post(editor.form() | {"show_message": "changed", "comment": "why"})
     [name] = history(consul, admin)
     found = json.loads(consul.get(name))
     consul.delete(name)

@@ -141,7 +141,7 @@ def test_an_edit_is_followed_and_rolled_back(datacenter, edited, session_redis):
     edited.token_file.write_text(datacenter.token(START, EDIT))
     editor, before = Editor(edited, "keeper"), json.loads(datacenter.server.get(identity.KEY))
     page = editor.post(editor.form() | {"show_message": "changed by the editor", "comment": "a reason"})
-    assert "Saved as ModifyIndex" in page
+    assert "Saved as version" in page
     wait_until(lambda: "changed by the editor" in edited.get(headers={"Accept": "text/plain"}).text)
     assert "a reason" in editor.history()
     path = re.search(r'href="([^"]+/rollback/)"', editor.history())[1]

@@ -100,7 +100,7 @@ def test_every_page_of_the_admin_works(site, consul, postgres):
     assert 'id="conflict"' in conflict
     keeper.append("three")
     links = re.findall(r'href="([^"]+/rollback/)"', keeper.history())
-    assert "Rolled back, saved as ModifyIndex" in keeper.roll_back(links[-1], "back")
+    assert "Rolled back, saved as version" in keeper.roll_back(links[-1], "back")
     assert postgres.value("SELECT count(*) FROM django_admin_log WHERE change_message LIKE 'rollback: back%'") == 1
     assert postgres.value("SELECT count(*) FROM django_admin_log WHERE change_message LIKE '%not confirm%'") == 0
     assert "Effective configuration" in site.request("GET", PATH, session=keeper.session).text
@@ -144,7 +144,7 @@ def test_while_it_refuses_a_page_says_so_and_nothing_is_lost(site, consul, postg
         assert consul.get(KEY) == before
     finally:
         postgres.start()
-    assert "Saved as ModifyIndex" in editor.post(typed), "the same again, as a reload sends it"
+    assert "Saved as version" in editor.post(typed), "the same again, as a reload sends it"
     log = site.log()[logged:]
     assert "Traceback" not in log
     assert 1 <= log.count("The database cannot be used") <= 2, "one line of each worker"

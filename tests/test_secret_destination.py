@@ -331,4 +331,4 @@ def test_nobody_may_ask_in_a_loop_whether_a_text_is_a_secret(admin):
 
         answers = map(ask, range(1000))
         assert "Wait a minute" in next(answer.text for answer in answers if answer.status_code == 429)
-        assert "Check the change" in other.post(other.form() | {"comment": "somebody else"}, step="edit")
+        assert "Review and save" in other.post(other.form() | {"comment": "somebody else"}, step="edit")

@@ -93,7 +93,7 @@ def test_redis_is_out_of_reach_since_a_check_first_saw_it_not_since_somebody_loo
     assert cards.level("redis") == "bad"
     assert before <= cards.since("redis") <= failed
     assert len({cards.since("redis") for _ in range(10)}) == 1
-    assert "seen so since" in cards.text("redis")
+    assert "observed since" in cards.text("redis")
     assert "Pages answer 503 until it is mended" in cards.text("redis")
 
 

@@ -30,7 +30,7 @@ def edit(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 class _EditPage(ChangePage):
     kind = "edit"
-    saved_text = _("Saved as ModifyIndex %(index)s.")
+    saved_text = _("Saved as version %(index)s.")
 
     def received(self) -> dict[str, str]:
         data = received(self.request.POST, self.request.session)
@@ -116,7 +116,7 @@ class _EditPage(ChangePage):
         return self._page("edit", form, known | rows | more)
 
     def _preview(self, form: ConfigurationForm, change: history.Save) -> HttpResponse:
-        known = {"title": gettext("Check the change"), "change": change, "redis": redis_cache.place(form.document)}
+        known = {"title": gettext("Review and save"), "change": change, "redis": redis_cache.place(form.document)}
         return self._page("edit_preview", form, known)
 
     def _page(self, template: str, form: ConfigurationForm, more: dict[str, Any]) -> HttpResponse:

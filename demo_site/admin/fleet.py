@@ -1,4 +1,4 @@
-"""Who runs what, as the first page shows it."""
+"""Instances and workers, as the first page shows it."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -167,7 +167,7 @@ def restore_in_force(request: HttpRequest, context: dict[str, Any]) -> HttpRespo
 
 class _RollbackPage(ChangePage):
     kind = "rollback"
-    saved_text = _("Rolled back, saved as ModifyIndex %(index)s.")
+    saved_text = _("Rolled back, saved as version %(index)s.")
     name = "rollback"
     target_save: history.Save | None = None
 

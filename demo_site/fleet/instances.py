@@ -166,7 +166,7 @@ def _workers(read: Mapping[str, Entry | None], stored_index: int | None) -> dict
 def _judged(worker: Worker, stored_index: int | None) -> Worker:
     if worker.state != "current" or stored_index is None or worker.index == stored_index:
         return worker
-    return replace(worker, state=BEHIND, reason=_("Consul has ModifyIndex %(index)s", index=stored_index))
+    return replace(worker, state=BEHIND, reason=_("Consul has version %(index)s", index=stored_index))
 
 
 def _instance(name: str, workers: list[Worker], health: str | None, unread: int) -> Instance:

@@ -68,7 +68,7 @@ def summary(stored_index: int | None) -> str:
     except ConsulError:
         return ""
     counts = Counter((worker.state, worker.index) for instance in instances for worker in instance.workers)
-    return ", ".join(f"{count} {state} with ModifyIndex {index}" for (state, index), count in counts.items())
+    return ", ".join(f"{count} {state} on version {index}" for (state, index), count in counts.items())
 
 
 def _fleet(timeouts: Timeouts, stored_index: int | None) -> Fleet:

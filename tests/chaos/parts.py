@@ -288,7 +288,7 @@ class Parts:
 
     def _edit(self, message, server):
         page = self.editor.post(self.editor.form() | {"show_message": message, "comment": "chaos"})
-        assert "Saved as ModifyIndex" in page, page
+        assert "Saved as version" in page, page
 
     # The instances.
 

@@ -43,7 +43,7 @@ class Editor:
         for tries in range(1, 100):
             form = self.form()
             page = self.post(form | {"show_message": f"{form['show_message']} {mark}", "comment": mark})
-            if "Saved as ModifyIndex" in page:
+            if "Saved as version" in page:
                 return tries
             assert 'id="conflict"' in page, page
         raise AssertionError(f"{mark} met a conflict each time")
