@@ -40,10 +40,14 @@ def everything(pages, consul, redis):
     yield pages.open("edit/") and "form"
     yield pages.edit(redis_config__redis_port="1") and "error"
     yield pages.edit("a reason", show_message="first", redis_config__redis_db="1") and "preview"
-    yield pages.save() and "history"
+    yield pages.save() and "rollout"
+    saved = pages.driver.current_url
+    yield pages.open("history/") and "history"
     consul.put(site.key, document(redis, "outside"))
     yield pages.open("history/") and "outside"
-    yield pages.press("a.rollback") and "rollback"
+    pages.browser.open(saved)
+    yield "a version that was replaced"
+    yield pages.open("history/").press("a.rollback") and "rollback"
     pages.open("edit/").fill("show_message", "mine")
     consul.put(site.key, document(redis, "theirs"))
     yield pages.preview() and "conflict"

@@ -155,14 +155,15 @@ class ChangePage:
         return self.saved(index)
 
     def saved(self, index: int) -> HttpResponse:
-        """Report it in the history, or where somebody gets who may change the configuration but not view it."""
+        """Watch it come into force, or go where somebody gets who may change the configuration but not view it."""
         _allowance.give_back(self.request.user.pk)
-        return self.done(Message(self.saved_text, index=index))
+        return self.done(Message(self.saved_text, index=index), index)
 
-    def done(self, text: Message) -> HttpResponse:
+    def done(self, text: Message, index: int) -> HttpResponse:
         messages.success(self.request, translated(text, gettext))
-        name = "admin:configuration_history" if self.context["may"]["view"] else "admin:index"
-        return HttpResponseRedirect(reverse(name))
+        if not self.context["may"]["view"]:
+            return HttpResponseRedirect(reverse("admin:index"))
+        return HttpResponseRedirect(reverse("admin:configuration_version", args=[index]))
 
 
 class _Allowance:

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def edit(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The form; the form with what is wrong; the preview; or, after a save, the way to the history."""
+    """The form; the form with what is wrong; the preview; or, after a save, the way to its version."""
     return _EditPage(request, context).answer()
 
 
@@ -79,7 +79,7 @@ class _EditPage(ChangePage):
         before = conflicts.loaded(data.get("base_shown", ""))
         found = conflicts.find(form, before, self._masks(form.origin.base))
         if found and all(conflict.mine == conflict.theirs for conflict in found):
-            return self.done(_("What is stored now is what you typed: nothing is left to save."))
+            return self.done(_("What is stored now is what you typed: nothing is left to save."), stored.index)
         self.data = conflicts.carried_over(form, found)
         forgotten = conflicts.forgotten(found)
         self.data |= {f"{field_name(path)}__kept": "" for path in forgotten}

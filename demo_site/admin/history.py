@@ -55,6 +55,18 @@ def last_changes(live: Live, most: int = _LAST_CHANGES) -> dict[str, Any]:
     return {"events": found["events"][:most]}
 
 
+def change(live: Live, index: int) -> tuple[history.Event, Link | None] | None:
+    """The change that made the version at `index`, and the way back; None where it is not known. Raises `ConsulError`."""
+    key = live.start.key
+    with live.start.open_client(TIMEOUTS) as client:
+        stored = repository.read(client, key)
+        ids, _others = history.ids(client, key)
+        place = history.position(client, key, ids, index)
+        page = history.read_page(client, key, ids, max(place - 1, 0), place + 2)
+    known = _timeline(live, stored, page)
+    return next((each for each in known if each[0].index == index and not each[0].is_unreadable), None)
+
+
 def restorable(live: Live, index: int | None) -> int | None:
     """The ModifyIndex of the version in force, if what is stored at `index` was rejected, or deleted."""
     revision, rejected = live.in_force.revision, live.status.rejected

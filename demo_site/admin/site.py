@@ -23,6 +23,8 @@ ROLL_BACK = f"{LABEL}.roll_back_configuration"
 _PAGES = (
     ("", "effective_configuration", "overview.show", VIEW),
     ("status/", "configuration_status", "overview.show_status", VIEW),
+    ("version/<int:index>/", "configuration_version", "version.show", VIEW),
+    ("version/<int:index>/status/", "configuration_version_status", "version.show_status", VIEW),
     ("edit/", "configuration_edit", "edit.edit", CHANGE),
     ("history/", "configuration_history", "history.show_history", VIEW),
     ("restore/", "configuration_restore", "history.restore_in_force", ROLL_BACK),

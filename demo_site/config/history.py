@@ -5,6 +5,7 @@ An entry is written in the transaction of its save, so its own ModifyIndex is th
 
 import re
 import secrets
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -116,6 +117,19 @@ def surplus(client: Client, key: str, keep: int) -> list[str]:
         return [prefix(key) + name for name in ids(client, key)[0][keep:]]
     except TooLong:
         return []
+
+
+def position(client: Client, key: str, ids: Sequence[str], index: int) -> int:
+    """Where among the `ids`, newest first, the saves begin that made the version at `index` or an older one.
+
+    Reads as many entries as a binary search needs: their names sort as their indexes do. Raises `ConsulError`.
+    """
+
+    def age(name: str) -> int:
+        _index, entry = kv.query(client, prefix(key) + name)
+        return -entry.modify_index if entry else 0  # the oldest go first
+
+    return bisect_left(ids, -index, key=age)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from ..messages import Message, _, joined
 from .checks import Line
 
 _MOST_NAMES = 3  # of instances, in a sentence
+_NO_WORKER = _("No worker has published itself, and no instance is registered.")
+_REJECTED = _("Version %(index)s is rejected by %(count)s of %(all)s workers")
+_RUN_IT = _("Version %(index)s: %(count)s of %(all)s workers run it")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,52 @@ def of(fleet: Fleet | None, lines: Iterable[Line] = (), index: int | None = None
     return Verdict(worst.level, worst.text, tuple(finding.text for finding in others))
 
 
+@dataclass(frozen=True)
+class Rollout:
+    """How far a version has come: `running` of so many `workers` run it."""
+
+    verdict: Verdict
+    running: int
+    workers: int
+
+
+def rollout(fleet: Fleet, version: int, stored: int | None) -> Rollout:
+    """How far the version has come; `stored` is the ModifyIndex of Consul's key, None if it was deleted."""
+    workers = [worker for instance in fleet.instances for worker in instance.workers if worker.state != "file"]
+    running = sum(worker.good and worker.index == version for worker in workers)
+    return Rollout(_progress(workers, running, version, stored), running, len(workers))
+
+
+def _progress(workers: list[Worker], running: int, version: int, stored: int | None) -> Verdict:
+    known = {"index": version, "count": running, "all": len(workers)}
+    rejecting = [worker for worker in workers if worker.rejected == version]
+    if rejecting:
+        return Verdict("bad", Message(_REJECTED, **known | {"count": len(rejecting)}), tuple(_reasons(rejecting)))
+    if stored is None:
+        return Verdict("note", _("Version %(index)s is no longer stored: the document was deleted", **known))
+    if stored != version:
+        replaced = _("Version %(index)s was replaced by version %(newer)s", newer=stored, **known)
+        return Verdict("note", replaced, (Message(_RUN_IT, **known),) if running else ())
+    if untrue := [*_untrue(workers)]:
+        return Verdict("bad", Message(_RUN_IT, **known), tuple(finding.text for finding in untrue))
+    if not workers:
+        return Verdict("note", _NO_WORKER)
+    if running == len(workers):
+        one = _("Version %(index)s is in force: the one worker runs it")
+        many = _("Version %(index)s is in force: all %(count)s workers run it")
+        return Verdict("good", _counted(one, many, running, index=version))
+    return Verdict("note", Message(_RUN_IT, **known))
+
+
+def _reasons(rejecting: Iterable[Worker]) -> Iterator[Message]:
+    """Who rejects it and why, each reason once."""
+    by_reason: dict[str, set[str]] = {}
+    for worker in rejecting:
+        by_reason.setdefault(worker.reason or "", set()).add(worker.instance)
+    for reason, names in by_reason.items():
+        yield _("on %(instances)s: %(reason)s", instances=joined(sorted(names), ", ", _MOST_NAMES), reason=reason)
+
+
 def _is_known(what: str, checked: dict[str, Line]) -> bool:
     return what not in checked or checked[what].good
 
@@ -64,7 +113,7 @@ def _there(fleet: Fleet | None, checked: dict[str, Line], index: int | None) -> 
     if fleet is None:
         yield _Finding("note", _("Which worker runs what cannot be read"))
     elif not instances:
-        yield _Finding("note", _("No worker has published itself, and no instance is registered."))
+        yield _Finding("note", _NO_WORKER)
     elif index and not untrue:
         yield from _rollout([worker for instance in instances for worker in instance.workers], index)
 
@@ -90,7 +139,7 @@ def _untrue(workers: list[Worker]) -> Iterator[_Finding]:
     for (state, index), count in sorted(states.items(), key=lambda each: each[0][0] != "rejected"):
         known = {"count": count, "all": len(workers), "index": index, "state": Message.of(state)}
         if state == "rejected" and index:
-            yield _Finding("bad", _("Version %(index)s is rejected by %(count)s of %(all)s workers", **known))
+            yield _Finding("bad", Message(_REJECTED, **known))
         else:
             yield _Finding("bad", _("%(count)s of %(all)s workers: %(state)s", **known))
 
@@ -101,7 +150,7 @@ def _rollout(workers: list[Worker], index: int) -> Iterator[_Finding]:
     count = followers.count(index)
     if count != len(followers):
         known = {"index": index, "count": count, "all": len(followers)}
-        yield _Finding("note", _("Version %(index)s: %(count)s of %(all)s workers run it", **known))
+        yield _Finding("note", Message(_RUN_IT, **known))
 
 
 def _all_well(fleet: Fleet) -> Message:

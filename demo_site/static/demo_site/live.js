@@ -9,9 +9,9 @@
   }
   const icon = document.querySelector("link[rel=icon]");
   const outdated = document.getElementById("configuration-outdated");
-  const pause = Number(region.dataset.seconds) * 1000;
+  const pause = () => Number(region.querySelector("[data-seconds]").dataset.seconds) * 1000;
   const hiddenPause = 60000; // the title and the icon are seen of a tab that is not
-  const patience = 2 * pause; // the page itself waits for Consul and Redis for about 4 s at most
+  const patience = 10000; // the page itself waits for Consul and Redis for about 4 s at most
   let timer = 0;
   let request = null;
 
@@ -111,7 +111,7 @@
 
   const plan = () => {
     clearTimeout(timer);
-    timer = setTimeout(refresh, document.hidden ? hiddenPause : pause);
+    timer = setTimeout(refresh, document.hidden ? hiddenPause : pause());
   };
 
   document.addEventListener("visibilitychange", () => {
