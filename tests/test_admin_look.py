@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from datetime import datetime, timedelta, timezone
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from tests.support.documents import document
 from tests.support.waiting import wait_until
 
 SAID = {"started_at": "2026-01-01T00:00:00Z", "seen_at": "2026-01-01T00:00:00Z", "workers": 8, "index": 7}
+UTC = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 POLICY = ("default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'")
 
 
@@ -325,9 +327,38 @@ def test_every_flow_works_without_javascript(pages, admin, consul):
     pages.browser.one("[name=step][value=save]").click()
     pages.browser.one(".configuration-timeline")
     assert json.loads(consul.get(admin.key))["redis_config"]["redis_db"] == 7
+    assert re.fullmatch(UTC, pages.text(".configuration-timeline time"))
     pages.open()
     assert pages.has(".good[data-status=consul]")
     assert pages.has("[data-fleet] tbody")
+
+
+@pytest.mark.parametrize(
+    ("zone", "language", "clock", "distance"),
+    [
+        ("Asia/Shanghai", "en", 8, r"(now|\d+ seconds? ago|\d+ minutes? ago)"),
+        ("America/Bogota", "zh-CN", -5, r"(现在|\d+秒钟前|\d+分钟前)"),
+    ],
+)
+def test_moments_are_local_and_relative_and_keep_utc_as_their_tooltip(pages, consul, zone, language, clock, distance):
+    pages.edit("a reason", show_message="another").save()
+    pages.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": zone})
+    speak(pages, language)
+    try:
+        for path in ("", "history/"):
+            time_ = pages.open(path).browser.one(".configuration-timeline time")
+            at = datetime.fromisoformat(time_.get_attribute("datetime"))
+            assert f"{at:%Y-%m-%d %H:%M:%S} UTC" == time_.get_attribute("title")
+            local = at.astimezone(timezone(timedelta(hours=clock)))
+            assert re.fullmatch(rf".*{local:%H:%M}(:\d\d)? \({distance}\)", time_.text), time_.text
+        pages.open()
+        pages.driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+        consul.put(f"{pages.site.key}.workers/elsewhere/1", SAID | {"state": "current"})
+        wait_until(lambda: pages.has("[data-instance=elsewhere]"), message="a refresh")
+        assert re.search(distance, pages.text("[data-status=consul] time"))
+    finally:
+        consul.delete(f"{pages.site.key}.workers/elsewhere?recurse")
+        pages.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 
 
 def test_the_fleet_is_quiet_while_all_is_well_and_loud_when_a_worker_is_missing(admin, consul):
