@@ -1,5 +1,6 @@
 """The four cards on top of the admin's overview: the state, since when, and what to do."""
 
+import html
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ import pytest
 import requests
 
 from demo_site import identity
+from demo_site.consul_agent.address import AgentAddress
 from tests.support.admin import PATH, start_admin
 from tests.support.documents import document
 from tests.support.proxy import Proxy
@@ -139,3 +141,33 @@ def test_registration_of_runserver_is_that_of_the_port_it_serves(consul, redis):
         consul.register(identity.NAME, ID=name, Address="192.0.2.7", Port=81, Check={"TTL": "10m", "Status": "passing"})
         cards.wait("registration", "good")
         assert f"{name} at 192.0.2.7:81" in cards.text("registration")
+
+
+def test_a_failing_check_is_shown_with_what_it_says_and_the_way_to_consul(module_site, consul, redis):
+    cards, name = Cards(module_site), f"{identity.NAME}-{socket.gethostname()}-{module_site.port}"
+    check = {"CheckID": "by-hand", "TTL": "10m", "Status": "critical"}
+    consul.register(identity.NAME, ID=name, Address="192.0.2.7", Port=81, Check=check)
+    said = {"Status": "critical", "Output": f"it said <no> to {redis.password}"}
+    assert consul.api("PUT", "/v1/agent/check/update/by-hand", json=said).ok
+    try:
+        cards.wait("registration", "bad")
+        shown = html.unescape(cards.text("registration"))
+        assert "What the check says: it said <no> to" in shown
+        assert redis.password not in shown
+        assert '/ui/" rel="noreferrer"' in cards["registration"][2]
+    finally:
+        assert consul.api("PUT", f"/v1/agent/service/deregister/{name}").ok
+
+
+@pytest.mark.parametrize(
+    ("agent", "visited", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1:8000", True),
+        ("127.0.0.1", "localhost", True),
+        ("127.0.0.1", "shop.example", False),
+        ("::1", "[::1]:8000", True),
+        ("consul.internal", "shop.example:443", True),
+    ],
+)
+def test_consuls_own_page_is_linked_where_the_visitor_can_reach_it(agent, visited, shown):
+    assert bool(AgentAddress(host=agent).page_from(visited)) is shown

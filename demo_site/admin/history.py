@@ -56,7 +56,7 @@ def last_changes(live: Live, most: int = _LAST_CHANGES) -> dict[str, Any]:
 
 
 def change(live: Live, index: int) -> tuple[history.Event, Link | None] | None:
-    """The change that made the version at `index`, and the way back; None where it is not known. Raises `ConsulError`."""
+    """The change that made the version at `index`, and the way back, if it is known. Raises `ConsulError`."""
     key = live.start.key
     with live.start.open_client(TIMEOUTS) as client:
         stored = repository.read(client, key)

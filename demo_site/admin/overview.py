@@ -25,13 +25,15 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         known |= last_changes(live)
     rows = effective.rows(live, Message.of(live.status.state))  # why, the status says
     known |= {"page": "overview", "title": gettext("Effective configuration"), "rows": rows}
+    known |= _linked(live, request)
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 
 
 def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The part of the page that changes by itself, for the script that asks for it again and again."""
-    known = {"title": gettext("Effective configuration")}
-    return TemplateResponse(request, "demo_site/_status.html", context | known | _status(settings.CONFIGURATION))
+    live: Live = settings.CONFIGURATION
+    known = {"title": gettext("Effective configuration")} | _linked(live, request) | _status(live)
+    return TemplateResponse(request, "demo_site/_status.html", context | known)
 
 
 def in_brief() -> dict[str, Any]:
@@ -40,6 +42,10 @@ def in_brief() -> dict[str, Any]:
     if "version" in known:
         known |= last_changes(settings.CONFIGURATION, 1)
     return known
+
+
+def _linked(live: Live, request: HttpRequest) -> dict[str, Any]:
+    return {"consul_page": live.start.address.page_from(request.get_host())}
 
 
 def _status(live: Live) -> dict[str, Any]:

@@ -47,6 +47,13 @@ class AgentAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
+    def page_from(self, visited: str) -> str | None:
+        """Consul's own page, for who visits this site at that host; None where the agent's address would be a wrong one
+        there: on another machine, 127.0.0.1 is that machine.
+        """
+        host = urlsplit(f"//{visited}").hostname or ""
+        return f"{self.url}/ui/" if _is_loopback(host) or not _is_loopback(self.host) else None
+
     @property
     def token(self) -> str:
         """The ACL token. The file is read at each call, so that a rotated token is used at once. Raises `OSError`.
@@ -160,3 +167,7 @@ def _readable(values: Mapping[str, str], names: tuple[str, ...], faults: list[st
                 Path(values[name]).open("rb").close()
             except OSError as error:
                 faults.append(f"{name}: cannot read {values[name]} ({error.strerror})")
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

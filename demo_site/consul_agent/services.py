@@ -73,6 +73,7 @@ class AgentCheck(BaseModel):
     name: CutLine = Field("", alias="Name")
     status: CutLine = Field("", alias="Status")
     notes: str = Field("", alias="Notes")
+    output: CutLine = Field("", alias="Output")
 
 
 class AgentService(BaseModel):

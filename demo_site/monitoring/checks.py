@@ -52,6 +52,7 @@ class Line:
         return self.level != "bad"
 
 
+_MOST_OUTPUTS = 3  # of failing checks, in a line
 _REGISTRATION_UNKNOWN = Line("Registration", "note", _("not known while Consul is out of reach"))
 
 
@@ -129,7 +130,8 @@ def _registration(live: Live, client: Client) -> Line:
         others = other_nodes.find(client, name, service_id, entry)
     except ConsulError as error:
         return Line("Registration", "note", error.message)
-    line = _at_the_agent(service_id, entry) if entry or not others else _at_another_agent(service_id)
+    masks = Masker(live.start.environment, live.in_force.document)
+    line = _at_the_agent(service_id, entry, masks) if entry or not others else _at_another_agent(service_id)
     if not others:
         return line
     text = joined([line.text, *map(other_nodes.described, others)], "; ")
@@ -143,7 +145,7 @@ def _at_another_agent(service_id: str) -> Line:
     return Line("Registration", "note", _("%(id)s is not registered with this agent", id=service_id), remedy)
 
 
-def _at_the_agent(service_id: str, entry: AgentEntry | None) -> Line:
+def _at_the_agent(service_id: str, entry: AgentEntry | None, masks: Masker) -> Line:
     if entry is None and membership.current:
         return Line("Registration", "note", _("%(id)s is about to be registered", id=service_id))
     if entry is None:
@@ -156,4 +158,6 @@ def _at_the_agent(service_id: str, entry: AgentEntry | None) -> Line:
         return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing", **place))
     checks = joined((_("%(name)s: %(status)s", name=c.name, status=Message(c.status)) for c in failing), ", ")
     text = _("%(id)s at %(address)s gets no traffic: %(checks)s", **place, checks=checks)
-    return Line("Registration", "bad", text, _("See what the check asks; Consul's own page shows its output."))
+    outputs = joined(dict.fromkeys(masks.clean(check.output) for check in failing if check.output), most=_MOST_OUTPUTS)
+    remedy = _("What the check says: %(output)s", output=outputs) if outputs else _("See what the check asks.")
+    return Line("Registration", "bad", text, remedy)
