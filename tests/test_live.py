@@ -164,9 +164,7 @@ def test_effective_config_calls_no_document_current_that_the_workers_rejected(st
         assert row["origin"].endswith(f"ModifyIndex {consul.index(config_key)}")
         return row["value"]
 
-    wait_until(
-        lambda: said().endswith(f"; workers: {COUNT} rejected on version {in_force}"), 30, "the workers' words"
-    )
+    wait_until(lambda: said().endswith(f"; workers: {COUNT} rejected on version {in_force}"), 30, "the workers' words")
 
 
 # Consul away.
