@@ -238,15 +238,22 @@ class Fleet:
         contested = threading.Event()
         self._in_background(self._contest, self.ids["b"], contested)
         a, b, c = self.ids.values()
+        self._elsewhere("register", Address="192.0.2.7", Service={"Service": identity.NAME, "ID": a, "Port": 9})
         yield {
             *(("PagesSlow", each) for each in (a, b, c)),
             *(("ConfigurationNotFollowed", c), ("RegistrationNotKept", c), ("InstancesDiffer", None)),
-            *(("RegistrationContested", b), ("RedisConnectionsLeak", a)),
+            *(("RegistrationContested", b), ("RedisConnectionsLeak", a), ("RegistrationOnOtherNodes", a)),
         }
         contested.set()
+        self._elsewhere("deregister")
         self._leak.unlink()
         self._redis.pass_through()
         self._consul_of_c.pass_through()
+
+    def _elsewhere(self, action, **members):
+        """In the catalog, on a node whose agent is none of this test's."""
+        asked = {"Node": "elsewhere"} | members
+        assert self._consul.api("PUT", f"/v1/catalog/{action}", json=asked).ok
 
     def _contest(self, service_id, contested):
         """Register the same id again and again, with another tag."""
