@@ -11,9 +11,8 @@ from ..config.live import Live
 from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.instances import Fleet
-from ..messages import Message
-from ..monitoring import checks, effective, verdict
-from . import fleet
+from ..monitoring import checks, verdict
+from . import fleet, settings_groups
 from .history import last_changes, restorable
 
 
@@ -23,8 +22,7 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     known = _status(live)
     if "version" in known:  # do not wait for Consul in vain
         known |= last_changes(live)
-    rows = effective.rows(live, Message.of(live.status.state))  # why, the status says
-    known |= {"page": "overview", "title": gettext("Effective configuration"), "rows": rows}
+    known |= {"page": "overview", "title": gettext("Effective configuration")} | settings_groups.shown(live)
     known |= _linked(live, request)
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 

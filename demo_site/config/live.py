@@ -54,6 +54,7 @@ class Live:
         self._proof: Proof | None = None  # what nobody follows does not grow old
         self.unfollowed: Message | None = None  # why it is not known which Redis the document means, if it is not
         self.listeners: list[Callable[[], None]] = []
+        self.process_started_at = start.read_at  # of a worker that was forked since, see `serve`
         self.on_replaced: Callable[[], None] = lambda: None  # called after another configuration came in force
 
     @property
@@ -93,6 +94,7 @@ class Live:
 
         A worker that is replaced takes over what the other processes of its instance have in force.
         """
+        self.process_started_at = datetime.now(UTC)
         inherited = self.shared.read()
         if inherited and not inherited.same_as(self.in_force.revision):
             self._in_force = self._of(inherited)

@@ -34,7 +34,7 @@ def publish(live: Live) -> None:
     except DefinitionInvalid as error:
         _not_publishing = _("this instance has no usable id: %(reason)s", reason=error.message)
         return
-    describe = functools.partial(_describe, live, instance, timestamp(datetime.now(UTC)))
+    describe = functools.partial(_describe, live, instance)
     _publisher = Publisher(describe, live.start.open_client, key(live.start.key, instance, os.getpid()))
     live.listeners.append(_publisher.change)
     threading.Thread(target=_publisher.run, name="fleet-publisher", daemon=True).start()
@@ -46,13 +46,13 @@ def trouble() -> Message | None:
     return _publisher.trouble if _publisher else _not_publishing
 
 
-def _describe(live: Live, instance: str, started_at: str) -> Worker:
+def _describe(live: Live, instance: str) -> Worker:
     status = live.status
     address, port = instance_place(live.start.environment)
     return Worker(
         instance=instance,
         pid=os.getpid(),
-        started_at=started_at,
+        started_at=timestamp(live.process_started_at),
         index=live.in_force.revision.index,
         state=status.state,
         reason=status.reason,

@@ -1,6 +1,6 @@
 """The effective configuration as rows: each setting, its value or mask, where it came from, and what it feeds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from ..document.fields import given, unknown, values
 from ..document.model import FIELDS
 from ..environment import TABLE
 from ..instance.listeners import bound
-from ..messages import Message, _
+from ..messages import MASK, Message, _
 from ..registration.definition import DEFAULT_ADDRESS, DefinitionInvalid, address_is_open, define
 
-_DEFAULT, _ENVIRONMENT = _("default"), _("environment")
+DEFAULT, ENVIRONMENT = _("default"), _("environment")
 _BOUND = ("SERVICE_ADDRESS", "SERVICE_PORT", "SERVICE_CHECK_SCHEME")
 _KINDS = {str: _("text"), bool: _("true or false"), int: _("a number"), float: _("a number"), list: _("a list")}
 
@@ -36,15 +36,31 @@ class Row:
     feeds: str
     secret: bool = False
 
+    @property
+    def is_copyable(self) -> bool:
+        """Whether what is shown is the value itself: no mask in it, and no words in its place."""
+        is_value = self.value not in (None, "", []) and not isinstance(self.value, Message)
+        return is_value and not self.secret and MASK not in str(self.value)
+
 
 def rows(live: Live, state: Message | None = None) -> list[Row]:
-    """Every setting of the site. Works in all four start-up conditions; asks neither Consul nor Redis.
+    """Every setting of the site, those of the document first."""
+    return [row for part in by_source(live, state) for row in part]
 
-    `state` is what to say of a document that was loaded, where this process does not follow it.
+
+def by_source(live: Live, state: Message | None = None) -> tuple[list[Row], list[Row]]:
+    """The rows of the document, and those of the environment.
+
+    Works in all four start-up conditions; asks neither Consul nor Redis. `state` is what to say of a document that was
+    loaded, where this process does not follow it.
     """
     document = None if live.start.error else live.in_force.document
     masker = Masker(live.start.environment, document)
-    found = [_state_row(live, state), *_document_rows(live, masker), *_environment_rows(live, masker)]
+    document_rows = [_state_row(live, state), *_document_rows(live, masker)]
+    return _cleaned(document_rows, masker), _cleaned(_environment_rows(live, masker), masker)
+
+
+def _cleaned(found: Iterable[Row], masker: Masker) -> list[Row]:
     return [row if row.secret else replace(row, value=masker.clean(row.value)) for row in found]
 
 
@@ -69,7 +85,7 @@ def _document_rows(live: Live, masker: Masker) -> Iterator[Row]:
     revision, document = live.in_force.revision, live.in_force.document
     loaded_at, there = timestamp(revision.loaded_at), given(document)
     for path, value in values(document).items():
-        origin = revision.origin if path in there else _DEFAULT
+        origin = revision.origin if path in there else DEFAULT
         is_masked = isinstance(value, SecretStr)
         shown = masker.mask(value.get_secret_value()) if is_masked else value
         yield Row(path, shown, origin, loaded_at, FIELDS[path].declared.feeds, secret=is_masked)
@@ -85,13 +101,13 @@ def _environment_rows(live: Live, masker: Masker) -> Iterator[Row]:
     for variable in TABLE:
         name = variable.name
         value = effective.get(name, environment.text[name]) or None
-        origin = _ENVIRONMENT if name in environment.given else _DEFAULT
+        origin = ENVIRONMENT if name in environment.given else DEFAULT
         file = environment.files.get(name)
         if name == "DJANGO_SECRET_KEY" and not value:
             value, file = settings.SECRET_KEY, str(settings.LOCAL_DIR / "secret_key")
         if file:
             origin = _("file %(path)s", path=file)
-        if name in _BOUND and origin == _DEFAULT and (where := bound()):
+        if name in _BOUND and origin == DEFAULT and (where := bound()):
             origin = _("gunicorn bind %(place)s", place=f"{where.address}:{where.port}")
         if variable.secret and value:
             value = masker.mask(str(value))
