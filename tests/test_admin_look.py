@@ -54,6 +54,10 @@ def everything(pages, consul, redis):
     consul.put(site.key, document(redis, "theirs"))
     yield pages.preview() and "conflict"
     yield pages.open() and "overview"
+    pages.browser.one("#settings-unset summary").click()
+    yield "all settings"
+    pages.browser.one("#settings input").send_keys("redis file")
+    yield "filtered settings"
     consul.put(f"{site.key}.workers/elsewhere/1", SAID | {"state": "current", "index": consul.index(site.key)})
     yield pages.open() and "a missing worker"
     consul.delete(f"{site.key}.workers/elsewhere?recurse")

@@ -9,6 +9,7 @@ from datetime import datetime
 import psutil
 import pytest
 from selenium.common.exceptions import NoAlertPresentException
+from selenium.webdriver.common.by import By
 
 from demo_site import identity
 from tests.support.documents import MESSAGE, document
@@ -92,8 +93,10 @@ def admin(browser, site):
 
 
 def row(browser, setting):
-    """What the page shows for a setting, all columns."""
-    return browser.text(f'[data-setting="{setting}"]')
+    """What the page shows for a setting, all columns, and what its group has in common."""
+    shown = browser.one(f'[data-setting="{setting}"]')
+    caption = shown.find_element(By.XPATH, "ancestor::table/caption")
+    return " ".join(part.get_property("textContent") for part in (shown, caption))
 
 
 # Rows.
@@ -153,7 +156,7 @@ def test_browser_loads_the_pages_without_an_error(admin, site):
 
 def test_the_environment_was_loaded_when_the_process_started(admin, site):
     admin.open(site.url + PATH)
-    loaded = admin.one("[data-setting=SERVICE_NAME] time").get_attribute("datetime")
+    loaded = admin.one("[data-group=environment] time").get_attribute("datetime")
     started = psutil.Process(site.worker_pids()[0]).create_time()
     assert 0 <= datetime.fromisoformat(loaded).timestamp() - started + 1 < 10
 

@@ -185,7 +185,7 @@ def test_only_words_of_ours_are_translated_and_no_value(consul, redis, config_ke
     with start_admin(consul, redis, config_key, SERVICE_NAME="missing", SERVICE_TAGS="stale") as site:
         consul.put(config_key, document(redis, message="default", surplus="x"))
         page = site.gunicorn().session("viewer").get(site.url + PATH, headers=CHINESE, timeout=30).text
-    values = dict(re.findall(r'data-setting="([^"]+)".*?<td class="value"[^>]*>([^<]*)<', page, re.DOTALL))
+    values = dict(re.findall(r'data-setting="([^"]+)".*?<td class="value"[^>]*><span[^>]*>([^<]*)<', page, re.DOTALL))
     assert (values["show_message"], values["SERVICE_NAME"], values["SERVICE_TAGS"]) == ("default", "missing", "stale")
     assert values["document"] == "最新"
     assert re.fullmatch("已忽略.文本", values["surplus"])
