@@ -2,16 +2,19 @@
 
 import errno
 import os
-import re
 import stat
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from itertools import accumulate
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # Bytes of a request's body: the longest document that fits into Consul with its entry of the history has 196 kB, three
 # times as many when each is escaped. Django's parser takes up to 73 bytes of memory for each, whoever sent it.
 LONGEST_BODY = 640 * 1024
 
-_STRING = re.compile(rb'"[^"]*"')
 _STEPS = [(byte in b"[{") - (byte in b"]}") for byte in range(256)]
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -38,10 +41,28 @@ def json_fits(text: bytes, most_values: int, most_depth: int) -> bool:
     text = text.replace(rb"\\", b"").replace(rb"\"", b"")
     if text.count(b'"') > 4 * (most_values + 1):  # a member has two strings at most
         return False
-    text = _STRING.sub(b"", text)
+    text = b"".join(text.split(b'"')[::2])  # what stands outside of strings
     brackets = text.translate(None, _NO_BRACKETS)[: 2 * most_values]
     depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
     return _values(text) <= most_values and depth <= most_depth
+
+
+def remembering(count: int, longest: int) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """A decorator for what reads a text: the last `count` results are kept, of texts up to `longest` each.
+
+    Pages that are asked for every few seconds mostly find what they found before. A result is shared: do not change it.
+    """
+
+    def decorate(read: Callable[..., T]) -> Callable[..., T]:
+        known = lru_cache(count)(read)
+
+        @wraps(read)
+        def remembered(text: bytes | str, *more: Any) -> T:
+            return (known if len(text) <= longest else read)(text, *more)
+
+        return remembered
+
+    return decorate
 
 
 def _opening(text: bytes) -> int:

@@ -150,7 +150,7 @@ class Page:
 def read_page(client: Client, key: str, ids: Sequence[str], start: int, end: int) -> Page:
     """The entries of ``ids[start:end]``, where `ids` are all. Raises `ConsulError`."""
     near = ids[max(start - _NEIGHBOURS, 0) : end + _NEIGHBOURS]
-    found = listing.one_by_one(client, prefix(key), near, _READ_SECONDS)
+    found = listing.some(client, prefix(key), near, _READ_SECONDS)
     entries = [
         _decoded(entry.value, name, entry.modify_index) or Unreadable(name, entry.modify_index)
         for name, entry in found.items()

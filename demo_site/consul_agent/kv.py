@@ -1,10 +1,14 @@
 """Reading keys. https://developer.hashicorp.com/consul/api-docs/kv"""
 
+import base64
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import bounded
 from ..messages import Message, _, joined
-from .client import Client
+from .client import MANY, Client
 from .errors import ConsulError, Denied, Garbled, Missing
 
 _RIGHT = _("The token needs `key:read` on `%(key)s`.")
@@ -50,7 +54,38 @@ def reason(error: ConsulError, key: str) -> Message:
 
 def tree(client: Client, prefix: str) -> list[Entry]:
     """Every entry whose key starts with `prefix` and that the token may read, ordered by key. Raises `ConsulError`."""
-    return _entries(client, prefix, recurse=True)[1]
+
+    def entries(response: Any) -> list[Entry]:
+        return [] if response.code == 404 else _tree(response.body)
+
+    found: list[Entry] = client.http.get(entries, f"/v1/kv/{prefix}", [("recurse", "1")], most_bytes=MANY)
+    return found
+
+
+@bounded.remembering(1, 1024 * 1024)
+def _tree(body: str) -> list[Entry]:
+    return [_decoded(item) for item in json.loads(body)]
+
+
+def _decoded(item: dict[str, Any]) -> Entry:
+    """An entry as it is in JSON."""
+    return _entry(item | {"Value": base64.b64decode(item["Value"] or "")})
+
+
+def several(client: Client, keys: Sequence[str]) -> list[Entry] | None:
+    """The entries of up to `txn.MAX_OPERATIONS` keys, from one request; None unless all are there and may be read.
+
+    Raises `ConsulError`.
+    """
+
+    def entries(response: Any) -> list[Entry] | None:
+        if response.code == 409:
+            return None
+        return [_decoded(result["KV"]) for result in json.loads(response.body)["Results"]]
+
+    reading = json.dumps([{"KV": {"Verb": "get", "Key": key}} for key in keys])
+    found: list[Entry] | None = client.http.put(entries, "/v1/txn", data=reading, most_bytes=MANY)
+    return found
 
 
 def _entries(client: Client, key: str, **options: Any) -> tuple[int, list[Entry]]:

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ..messages import _
-from . import kv
+from . import kv, txn
 from .client import Client
 from .errors import Garbled, TooLong, Unreachable
 from .kv import Entry
@@ -41,6 +42,16 @@ def entries(client: Client, prefix: str, chosen: Sequence[str], total: int, seco
             return {name: there.get(name) for name in chosen}
         except (TooLong, Unreachable):  # an agent that has to send very much does not begin in time
             pass
+    return one_by_one(client, prefix, chosen, seconds)
+
+
+def some(client: Client, prefix: str, chosen: Sequence[str], seconds: float) -> dict[str, Entry | None]:
+    """As `entries`, of a few keys among many: a request for each took twice as long as all else about a page."""
+    if 1 < len(chosen) <= txn.MAX_OPERATIONS:
+        with suppress(TooLong):
+            found = kv.several(client, [prefix + name for name in chosen])
+            if found is not None:
+                return {entry.key.removeprefix(prefix): entry for entry in found}
     return one_by_one(client, prefix, chosen, seconds)
 
 

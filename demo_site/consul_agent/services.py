@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from .. import bounded
 from ..messages import CutLine, Message, _
 from .client import MANY, SMALL, Client
 from .errors import Garbled, Missing, Unreachable
@@ -34,11 +35,15 @@ def _query(
     def parsed(response: Any) -> tuple[int, Kind]:
         if response.code == 404:
             raise Missing(Message.of(client.http.reason(response.body)))
-        found = TypeAdapter(kind).validate_json(response.body, strict=True)
-        return int(response.headers.get("X-Consul-Index", 0)), found
+        return int(response.headers.get("X-Consul-Index", 0)), _read(response.body, kind)
 
     found: tuple[int, Kind] = client.http.get(parsed, path, list(options.items()), most_bytes=most_bytes)
     return found
+
+
+@bounded.remembering(8, 256 * 1024)
+def _read(body: str, kind: type[Kind]) -> Kind:
+    return TypeAdapter(kind).validate_json(body, strict=True)
 
 
 def _write(client: Client, path: str, data: str = "") -> None:

@@ -2,11 +2,12 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from ..bounded import remembering
 from ..messages import Line, Message, _
 from ..registration.definition import ID
 
@@ -102,6 +103,14 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
 
     `alive_at` is a time at which the worker was alive; the worker's own `seen_at` may be older.
     """
+    worker = _read(value, name)
+    if worker is None or worker.seen_at >= alive_at:
+        return worker
+    return replace(worker, seen_at=alive_at)
+
+
+@remembering(1024, 4096)
+def _read(value: bytes, name: str) -> Worker | None:
     found = _NAME.fullmatch(name)
     if not found:
         return None
@@ -110,7 +119,7 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
         said = _Published.model_validate_json(value, strict=True)
     except ValidationError:
         reason = _("its key does not contain a worker's state")
-        return Worker(instance, pid, "", None, UNREADABLE, reason, 0, alive_at)
+        return Worker(instance, pid, "", None, UNREADABLE, reason, 0, "")
     return Worker(
         instance=instance,
         pid=pid,
@@ -119,7 +128,7 @@ def parsed(name: str, value: bytes, alive_at: str = "") -> Worker | None:
         state=Message(said.state),
         reason=said.message,
         workers=said.workers or 0,
-        seen_at=max(said.seen_at, alive_at),
+        seen_at=said.seen_at,
         registers=said.registers,
         address=said.address,
         port=said.port,
