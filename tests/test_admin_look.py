@@ -8,11 +8,10 @@ import signal
 import time
 from datetime import datetime, timedelta, timezone
 
-import psutil
 import pytest
 
 from tests.support import layout
-from tests.support.admin import PATH, AdminSite, start_admin
+from tests.support.admin import PATH, start_admin
 from tests.support.axe import violations
 from tests.support.consul import ConsulServer
 from tests.support.documents import document
@@ -402,57 +401,6 @@ def test_a_worker_that_runs_what_it_should_not_is_told_with_its_reason(pages, ad
             assert reason in shown
     finally:
         consul.delete(f"{admin.key}.workers/elsewhere?recurse")
-
-
-@pytest.fixture(scope="module")
-def crowds(session_admin, session_consul, session_redis):
-    """Two sites of one worker each, the first beside 4 workers of one instance, the second beside 496 of 62."""
-    with contextlib.ExitStack() as stack:
-        sites = []
-        for name, instances, workers in (("few", 1, 4), ("many", 62, 8)):
-            session_consul.put(f"crowd-{name}", document(session_redis))
-            own = {"DEMO_CONFIG_KEY": f"crowd-{name}", "SERVICE_NAME": f"crowd-{name}"}
-            site = stack.enter_context(AdminSite({**session_admin.environment, **own}))
-            site.password, site.crowd = session_admin.password, (instances, workers)
-            sites.append(site.gunicorn())
-        yield sites
-
-
-@pytest.mark.parametrize("state", ["current", "rejected"])
-def test_the_page_of_500_workers_takes_less_than_three_times_that_of_5(crowds, consul, state):
-    """In any state, each instance registered; the page, and the part of it that refreshes."""
-    reason = "the document at index 9 was rejected: redis_config.redis_port: must be a whole number"
-    for site in crowds:
-        said = SAID | {
-            "index": consul.index(site.key),
-            "state": state,
-            "reason": reason if state != "current" else None,
-        }
-        instances, workers = site.crowd
-        for number in range(instances):
-            check = {"TTL": "10m", "Status": "passing"}
-            consul.register(site.key, ID=f"{site.key}-{number}", Port=8000, Check=check)
-            for pid in range(workers):
-                consul.put(f"{site.key}.workers/{site.key}-{number}/{pid}", said)
-    sessions = [site.session("viewer") for site in crowds]
-    for path in ("", "status/"):
-        spent = [0.0, 0.0]
-        for _ in range(10):  # in turn, so that whatever else the machine does slows both down
-            for number, (site, session) in enumerate(zip(crowds, sessions, strict=True)):
-                spent[number] -= cpu_seconds(site)
-                for _ in range(4):
-                    answer = session.get(f"{site.url}{PATH}{path}", timeout=60)
-                spent[number] += cpu_seconds(site)
-        assert answer.text.count("<tbody") >= 62
-        few, many = spent
-        assert many < 3 * few, path
-
-
-def cpu_seconds(site):
-    """The CPU time of the site's one worker, however busy the machine is."""
-    (pid,) = site.worker_pids()
-    used = psutil.Process(pid).cpu_times()
-    return used.user + used.system
 
 
 def test_a_worker_whose_watch_hears_nothing_is_loud(pages, admin, consul, redis):

@@ -212,9 +212,10 @@ def test_long_texts_of_punctuation_are_no_deep_json(ends):
         (lambda client: services.register(client, {}), 64 * 1024),
         (lambda client: kv.read(client, "key"), 1024 * 1024),
         (lambda client: kv.tree(client, "key"), 16 * 1024 * 1024),
+        (lambda client: kv.several(client, ["a", "b"]), 16 * 1024 * 1024),
         (INSTANCES, 16 * 1024 * 1024),
     ],
-    ids=["session", "registration", "key", "keys", "instances"],
+    ids=["session", "registration", "key", "keys", "several", "instances"],
 )
 def test_answer_is_bounded_to_what_the_question_needs(ends, ask, size):
     ends(answering(answer(b" " * size)), TooLong, f"more than {size} bytes", ask=ask, timeouts=USUAL)

@@ -135,6 +135,7 @@ QUESTIONS = {
     "a tree": lambda client: kv.tree(client, f"{KEY}.workers/"),
     "keys": lambda client: listing.names(client, f"{KEY}.workers/"),
     "some keys": lambda client: listing.entries(client, f"{KEY}.workers/", ["a/1"], 2, 0.1),
+    "a few keys": lambda client: listing.some(client, f"{KEY}.history/", ["a", "b"], 0.1),
     "writes": lambda client: txn.commit(client, [txn.delete(KEY)]),
     "the document": lambda client: repository.read(client, KEY),
     "the rights": lambda client: repository.write_refusal(client, KEY),

@@ -336,3 +336,14 @@ def test_keys_that_are_not_read_in_time_are_left_out(consul, config_key, new_pro
     assert found["a"].value == b"a"
     assert found["gone"] is None
     assert "c" not in found
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "gone", "b"]], ids=["all there", "one gone"])
+def test_a_few_keys_are_read_at_once_and_one_by_one_where_one_has_gone(consul, config_key, names):
+    for name in "abc":
+        consul.put(f"{config_key}/{name}", name * 3)
+    with client_of(consul.address) as client:
+        found = listing.some(client, f"{config_key}/", names, 1)
+    assert [(name, entry and entry.value) for name, entry in found.items()] == [
+        (name, None if name == "gone" else name.encode() * 3) for name in names
+    ]
