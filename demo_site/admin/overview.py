@@ -12,7 +12,7 @@ from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.instances import Fleet
 from ..monitoring import checks, verdict
-from . import fleet, settings_groups
+from . import fleet, pulse, settings_groups
 from .history import last_changes, restorable
 
 
@@ -23,14 +23,14 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if "version" in known:  # do not wait for Consul in vain
         known |= last_changes(live)
     known |= {"page": "overview", "title": gettext("Effective configuration")} | settings_groups.shown(live)
-    known |= _linked(live, request)
+    known |= _told_here(live, request)
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 
 
 def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The part of the page that changes by itself, for the script that asks for it again and again."""
     live: Live = settings.CONFIGURATION
-    known = {"title": gettext("Effective configuration")} | _linked(live, request) | _status(live)
+    known = {"title": gettext("Effective configuration")} | _told_here(live, request) | _status(live)
     return TemplateResponse(request, "demo_site/_status.html", context | known)
 
 
@@ -42,8 +42,8 @@ def in_brief() -> dict[str, Any]:
     return known
 
 
-def _linked(live: Live, request: HttpRequest) -> dict[str, Any]:
-    return {"consul_page": live.start.address.page_from(request.get_host())}
+def _told_here(live: Live, request: HttpRequest) -> dict[str, Any]:
+    return {"consul_page": live.start.address.page_from(request.get_host()), "pulse": pulse.shown(live)}
 
 
 def _status(live: Live) -> dict[str, Any]:

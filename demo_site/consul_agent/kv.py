@@ -11,6 +11,8 @@ from ..messages import Message, _, joined
 from .client import MANY, Client
 from .errors import ConsulError, Denied, Garbled, Missing
 
+MOST_AT_ONCE = 64  # keys that one transaction reads
+
 _RIGHT = _("The token needs `key:read` on `%(key)s`.")
 
 
@@ -73,7 +75,7 @@ def _decoded(item: dict[str, Any]) -> Entry:
 
 
 def several(client: Client, keys: Sequence[str]) -> list[Entry] | None:
-    """The entries of up to `txn.MAX_OPERATIONS` keys, from one request; None unless all are there and may be read.
+    """The entries of up to `MOST_AT_ONCE` keys, from one request; None unless all are there and may be read.
 
     Raises `ConsulError`.
     """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..messages import _
-from . import kv, txn
+from . import kv
 from .client import Client
 from .errors import Garbled, TooLong, Unreachable
 from .kv import Entry
@@ -47,7 +47,7 @@ def entries(client: Client, prefix: str, chosen: Sequence[str], total: int, seco
 
 def some(client: Client, prefix: str, chosen: Sequence[str], seconds: float) -> dict[str, Entry | None]:
     """As `entries`, of a few keys among many: a request for each took twice as long as all else about a page."""
-    if 1 < len(chosen) <= txn.MAX_OPERATIONS:
+    if 1 < len(chosen) <= kv.MOST_AT_ONCE:
         with suppress(TooLong):
             found = kv.several(client, [prefix + name for name in chosen])
             if found is not None:

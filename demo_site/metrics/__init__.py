@@ -11,6 +11,7 @@ import django
 
 from .. import __version__
 from ..identity import METRICS_PREFIX as PREFIX
+from . import pulse
 from .families import Counter, Family, Gauge, Histogram, Info, States, text
 
 FAILURE_KINDS = ("timeout", "unreachable", "connection_lost", "error_reply", "breaker_open", "internal")
@@ -87,6 +88,8 @@ BUILD = Info(
     django=django.get_version(),
 )
 
+_UNAVAILABLE = [kind for kind in FAILURE_KINDS if kind != "internal"]  # answered 503
+
 _FAMILIES: tuple[Family, ...] = (
     *(HITS, FAILURES, DURATION, INDEX, LOADED_AT, STATE, REJECTED, WATCH_ERRORS, CONTACT_AT),
     *(REGISTERED, REGISTRATIONS, REGISTRATION_ERRORS, OTHER_NODES, POOL_CONNECTIONS, BUILD),
@@ -106,6 +109,12 @@ def publish(live: Any) -> None:
     INDEX.set(revision.index or 0)
     LOADED_AT.set(revision.loaded_at.timestamp())
     STATE.set(status.state, live.proven_until)
+
+
+def take_pulse() -> None:
+    """Take a sample for the pulse, if it is due and no other process of the instance has taken it."""
+    if pulse.is_due():
+        pulse.record(HITS.total(), FAILURES.total(_UNAVAILABLE))
 
 
 def exposition() -> str:

@@ -24,6 +24,10 @@ class Counter:
     def inc(self, value: str = "") -> None:
         cells.add(self._cells[value])
 
+    def total(self, values: Values = ("",)) -> float:
+        """The sum of what was counted for these values."""
+        return sum(cells.total(self._cells[value]) for value in values)
+
     def samples(self) -> Samples:
         for value, cell in self._cells.items():
             yield "", f'{self._label}="{value}"' if self._label else "", cells.total(cell)

@@ -1,6 +1,7 @@
 """What every serving process runs beside the requests."""
 
 import threading
+import time
 
 from django.conf import settings
 
@@ -10,6 +11,7 @@ from ..config.follower import Follower
 from ..config.live import Live
 from ..config.server_watch import ServerWatch
 from ..fleet import this_worker
+from ..metrics import pulse
 
 
 def start() -> None:
@@ -25,4 +27,11 @@ def start() -> None:
         follower = Follower(live)
         follower.prove(watcher.WAIT_SECONDS)
         threading.Thread(target=watcher.run, args=(follower,), name="configuration-watch", daemon=True).start()
+    threading.Thread(target=_take_pulse, name="pulse", daemon=True).start()
     this_worker.publish(live)
+
+
+def _take_pulse() -> None:
+    while True:
+        time.sleep(pulse.seconds_until_due())
+        metrics.take_pulse()

@@ -15,13 +15,31 @@
   let timer = 0;
   let request = null;
 
+  // What always changes is compared and replaced by itself, so that the rest can stay.
+  const takeChanging = (root) =>
+    [...root.querySelectorAll("[data-changing]")].map((element) => {
+      const inner = element.innerHTML;
+      element.replaceChildren();
+      return [element.id, inner];
+    });
+
+  const putChanging = (parts) => {
+    for (const [id, inner] of parts) {
+      const element = document.getElementById(id);
+      if (element && element.innerHTML !== inner) {
+        element.innerHTML = inner;
+      }
+    }
+  };
+
   // What the browser makes of it, so that what it holds already can be told from what is new.
   const parsed = (html) => {
     const template = document.createElement("template");
     template.innerHTML = html;
-    return template.innerHTML.trim();
+    const parts = takeChanging(template.content);
+    return [template.innerHTML.trim(), parts];
   };
-  let shown = region.innerHTML.trim();
+  let [shown] = parsed(region.innerHTML);
 
   // What stands below the status is of this version; empty where Consul could not tell.
   const version = () => region.querySelector("[data-version]").dataset.version;
@@ -90,13 +108,14 @@
       } else if (!answer.ok) {
         lose(region.dataset.lost);
       } else {
-        const html = parsed(await answer.text());
+        const [html, parts] = parsed(await answer.text());
         regain();
         // What is as it was stays: a selection, and where a screen reader is.
         if (html !== shown) {
           shown = html;
           replace(html);
         }
+        putChanging(parts);
       }
     } catch {
       if (current.signal.reason === "hidden") {
