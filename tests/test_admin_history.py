@@ -32,9 +32,9 @@ def save(editor, comment, **fields):
 
 
 def events(pages):
-    """The kind and the first line of each change on the page, newest first."""
+    """The kind and the text of each change on the page, newest first, what is folded away included."""
     found = pages.browser.all(".configuration-timeline > li")
-    return [(event.get_attribute("class"), " ".join(event.text.split())) for event in found]
+    return [(event.get_attribute("class"), " ".join(event.get_property("textContent").split())) for event in found]
 
 
 def test_without_a_save_it_says_so_and_shows_what_is_there(pages, admin, consul, redis):
@@ -353,7 +353,7 @@ def test_each_version_is_offered_and_restored_as_it_was(pages, admin, editor, co
     save(editor, "third", show_message="3")
     save(editor, "fourth", show_message="4")
     pages.open("history/")
-    links = [link.text.partition("\n")[0] for link in pages.browser.all("a.rollback")]
+    links = [link.get_property("textContent").partition(" (")[0] for link in pages.browser.all("a.rollback")]
     assert links == ["Undo this change"] + ["Restore this version"] * 4
     for place, message in enumerate(("3", "2", "1", MESSAGE), start=2):
         pages.open("history/").press(f".configuration-timeline > li:nth-child({place}) a.rollback")

@@ -1,7 +1,7 @@
 """A three-way merge: what the visitor changed, what somebody else changed meanwhile, and a form that has both."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -44,32 +44,44 @@ def loaded(text: str) -> Settings:
     return {path: Shown(value, withheld) for path, (value, withheld) in found.items()}
 
 
-def find(form: ConfigurationForm, before: Settings, masks: Masker) -> list[Conflict]:
-    """Every setting that was changed; `form` has what the visitor typed and starts from the new document."""
-    now = form.origin.shown
-    found = [
-        Conflict(path, was := before.get(path, now[path]), now[path], _typed(form, setting, was, masks))
-        for path, setting in FIELDS.items()
-    ]
+def choice_name(path: str) -> str:
+    """The form's name for whose value is to hold: "theirs" or "mine"."""
+    return f"{field_name(path)}__choice"
+
+
+def given_up(data: Mapping[str, str]) -> frozenset[str]:
+    """The settings for which the visitor takes what is stored, whatever was typed."""
+    return frozenset(path for path in FIELDS if data.get(choice_name(path)) == "theirs")
+
+
+def find(form: ConfigurationForm, before: Settings, masks: Masker, theirs: Collection[str] = ()) -> list[Conflict]:
+    """Every setting that was changed; `form` has what the visitor typed and starts from the new document.
+
+    What was typed in those that are `theirs` was given up.
+    """
+    now, found = form.origin.shown, []
+    for path, setting in FIELDS.items():
+        was = before.get(path, now[path])
+        mine = None if path in theirs else _typed(form, setting, was, masks)
+        found.append(Conflict(path, was, now[path], mine))
     return [conflict for conflict in found if conflict.mine is not None or conflict.theirs != conflict.before]
 
 
-def carried_over(form: ConfigurationForm, conflicts: Iterable[Conflict]) -> dict[str, str]:
-    """The visitor's data where the visitor changed something, and else the new document's."""
-    result = dict(form.data)
-    mine = {conflict.setting for conflict in conflicts if conflict.mine is not None}
-    for path in FIELDS.keys() - mine:
-        field = form.fields[field_name(path)]
+def reset(form: ConfigurationForm, paths: Iterable[str]) -> dict[str, str]:
+    """The visitor's data with these settings as they are in the document that the form starts from."""
+    result, untouched = dict(form.data), ConfigurationForm(form.origin)
+    for path in paths:
+        name = field_name(path)
+        field = untouched.fields[name]
         value = field.prepare_value(field.initial)
-        result[field_name(path)] = "" if value is None else str(value)
+        result[name] = "" if value is None else str(value)
+        for of_it in (f"{name}__kept", f"{name}__discard", f"{name}__remove", choice_name(path)):
+            result.pop(of_it, None)
     return result
 
 
-def forgotten(conflicts: Iterable[Conflict]) -> list[str]:
-    """The secrets that the visitor typed for a destination which somebody else has changed meanwhile."""
-    listed = list(conflicts)
-    moved = {conflict.setting for conflict in listed if conflict.mine is None}
-    typed = [conflict.setting for conflict in listed if conflict.mine not in (None, UNSET)]
+def forgotten(typed: Iterable[str], moved: Set[str]) -> list[str]:
+    """The secrets among what the visitor `typed` whose destination is among what somebody else has `moved`."""
     return [path for path in typed if path in SECRETS and moved & {place.path for place in destination(FIELDS, path)}]
 
 

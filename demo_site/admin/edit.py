@@ -1,6 +1,7 @@
 """The page to edit the configuration: a form, a preview with the probe's result, and a save that overwrites nobody."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from django import db
@@ -13,12 +14,14 @@ from .. import redis_cache
 from ..config import changes, history, masking
 from ..config.repository import StoredDocument, parsed
 from ..consul_agent.errors import ConsulError
+from ..document.model import FIELDS
 from ..document.parsing import Fault
 from ..messages import Message, _, translated
 from . import conflicts, secret_shares
 from .change import ChangePage
-from .forms import ConfigurationForm, Origin, field_name, received, typed_unseen
+from .forms import ConfigurationForm, Origin, received, typed_unseen
 from .history import restorable
+from .timeline import changes_since
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class _EditPage(ChangePage):
             return self.page(form)
         if self.data.get("base_index") != str(stored.index):
             return self._conflict(stored, form, self.data)
+        if theirs := conflicts.given_up(self.data):
+            return self._give_up(stored, form, theirs)
         return self._checked(form, stored)
 
     def _checked(self, form: ConfigurationForm, stored: StoredDocument) -> HttpResponse:
@@ -76,17 +81,36 @@ class _EditPage(ChangePage):
 
     def _conflict(self, stored: StoredDocument, form: ConfigurationForm, data: dict[str, str]) -> HttpResponse:
         """Carry on from the new document: what the visitor changed stays typed, the rest is as it is now."""
-        before = conflicts.loaded(data.get("base_shown", ""))
-        found = conflicts.find(form, before, self._masks(form.origin.base))
+        before, theirs = conflicts.loaded(data.get("base_shown", "")), conflicts.given_up(data)
+        found = conflicts.find(form, before, self._masks(form.origin.base), theirs)
         if found and all(conflict.mine == conflict.theirs for conflict in found):
             return self.done(_("What is stored now is what you typed: nothing is left to save."), stored.index)
-        self.data = conflicts.carried_over(form, found)
-        forgotten = conflicts.forgotten(found)
-        self.data |= {f"{field_name(path)}__kept": "" for path in forgotten}
+        mine = {conflict.setting: conflict.mine for conflict in found if conflict.mine is not None}
+        typed = [path for path, shown in mine.items() if shown != masking.UNSET]
+        moved = theirs | {conflict.setting for conflict in found if conflict.mine is None}
+        forgotten = conflicts.forgotten(typed, moved)
+        form = self._reset(stored, form, (FIELDS.keys() - mine.keys()) | {*forgotten}, forgotten)
+        others = changes_since(self.live, _number(data.get("base_index")))
+        choices = {path: conflicts.choice_name(path) for path in mine.keys() - {*forgotten}}
+        rows = [(conflict, choices.get(conflict.setting) if conflict.both else None) for conflict in found]
+        return self.page(form, conflicts=rows, **others)
+
+    def _give_up(self, stored: StoredDocument, form: ConfigurationForm, theirs: frozenset[str]) -> HttpResponse:
+        """Go on with what is stored of these settings. A secret was typed for the destination that was given up."""
+        typed = typed_unseen(form.data, self.request.session).keys() - theirs
+        forgotten = conflicts.forgotten(typed, theirs)
+        form = self._reset(stored, form, theirs | {*forgotten}, forgotten)
+        return self.page(form) if forgotten else self._checked(form, stored)
+
+    def _reset(
+        self, stored: StoredDocument, form: ConfigurationForm, paths: Iterable[str], forgotten: Iterable[str]
+    ) -> ConfigurationForm:
+        """The form again, with these settings as they are stored, and the secrets that have to be typed again."""
+        self.data = conflicts.reset(form, paths)
         form = self._form(stored)
         for path in forgotten:
             form.add_fault(Fault(path, _("somebody else changed where it goes, so it is forgotten: type it again")))
-        return self.page(form, conflicts=found)
+        return form
 
     def unreachable(self, error: ConsulError) -> HttpResponse:
         if self.data is None:
@@ -111,7 +135,9 @@ class _EditPage(ChangePage):
         known = {"title": gettext("Edit the configuration"), "faults": base.faults}
         if base.index and (index := restorable(self.live, base.index)):
             known |= {"restorable": index, "rejected": rejected}
-        rows = form.rows()
+        # Answers in between, as while Consul is away, carry the choices along.
+        given_up = {path: conflicts.choice_name(path) for path in conflicts.given_up(form.data)}
+        rows = form.rows() | {"given_up": given_up}
         form.focus_on_fault([*(row["field"].name for row in (*rows["shown"], *rows["folded"])), "comment"])
         return self._page("edit", form, known | rows | more)
 

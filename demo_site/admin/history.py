@@ -1,32 +1,23 @@
-"""The history of the document, and going back in it: a rollback is a new save of an older version."""
+"""Going back in the history of the document: a rollback is a new save of an older version."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.conf import settings
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext
 
 from ..config import changes, history, repository
 from ..config.live import Live
-from ..config.masking import UNSET, Masker, Settings, Shown
+from ..config.masking import UNSET, Masker, Settings
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
 from ..document.model import FIELDS, Document
 from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
-from ..templatetags.configuration import plain
-from .change import TIMEOUTS, ChangePage
+from .change import ChangePage
 from .forms import CommentForm, RollbackForm, field_name
-
-_LAST_CHANGES = 3
-_PAGE_ENTRIES = 20
-_EVENT_CHARACTERS = 8_000  # of the differences of one change on a page, so that it stays below 5 MB whatever they hold
-_ROW_CHARACTERS, _VALUE_CHARACTERS = 100, 1_000  # what the row of a difference takes itself; what is shown of a value
 
 
 @dataclass(frozen=True)
@@ -39,127 +30,11 @@ class Target:
     asked: tuple[str, ...] = ()
 
 
-class Link(NamedTuple):
-    """The way back from a change, or to a version."""
-
-    text: str
-    url: str
-
-
-def last_changes(live: Live, most: int = _LAST_CHANGES) -> dict[str, Any]:
-    """For a template: the newest changes, newest first, or why they cannot be read."""
-    try:
-        found = _read(live, 1, most)
-    except ConsulError as error:
-        return {"events_trouble": error.message}
-    return {"events": found["events"][:most]}
-
-
-def change(live: Live, index: int) -> tuple[history.Event, Link | None] | None:
-    """The change that made the version at `index`, and the way back, if it is known. Raises `ConsulError`."""
-    key = live.start.key
-    with live.start.open_client(TIMEOUTS) as client:
-        stored = repository.read(client, key)
-        ids, _others = history.ids(client, key)
-        place = history.position(client, key, ids, index)
-        page = history.read_page(client, key, ids, max(place - 1, 0), place + 2)
-    known = _timeline(live, stored, page)
-    return next((each for each in known if each[0].index == index and not each[0].is_unreadable), None)
-
-
 def restorable(live: Live, index: int | None) -> int | None:
     """The ModifyIndex of the version in force, if what is stored at `index` was rejected, or deleted."""
     revision, rejected = live.in_force.revision, live.status.rejected
     is_unusable = index is None or (rejected is not None and rejected.index == index)
     return revision.index if is_unusable and revision.kind != "file" else None
-
-
-def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The timeline, page by page: each save with its differences, and what was changed by others."""
-    context = context | {"page": "history", "title": gettext("History of the configuration")}
-    try:
-        context |= _read(settings.CONFIGURATION, request.GET.get("page", 1), _PAGE_ENTRIES, request.GET.get("save"))
-    except ConsulError as error:
-        context["off"] = error.message
-    return TemplateResponse(request, "demo_site/history.html", context)
-
-
-def _read(live: Live, number: str | int, entries: int, save_id: str | None = None) -> dict[str, Any]:
-    """One page of so many `entries`, that of this save if it is kept, for a template. Raises `ConsulError`."""
-    key = live.start.key
-    with live.start.open_client(TIMEOUTS) as client:
-        stored = repository.read(client, key)
-        ids, others = history.ids(client, key)
-        if save_id in ids:
-            number = ids.index(save_id) // entries + 1
-        pages = Paginator(ids, entries).get_page(number)
-        page = history.read_page(client, key, ids, max(pages.start_index() - 1, 0), pages.end_index())
-    return {"events": _timeline(live, stored, page), "pages": pages, "unread": page.unread, "others": others}
-
-
-def _timeline(
-    live: Live, stored: repository.StoredDocument, page: history.Page
-) -> list[tuple[history.Event, Link | None]]:
-    revision = live.in_force.revision
-    if revision.kind == "file" and not stored.index and not page.entries:
-        return []  # nobody deleted anything
-    masks = Masker(live.start.environment, live.in_force.document, changes.base(stored, revision).values)
-    current = changes.as_shown(stored, revision, masks) if stored.index else None
-    events = [
-        replace(event, in_force_since=revision.loaded_at) if event.index == revision.index else event
-        for event in map(_shortened, history.timeline(page, stored.index, current))
-    ]
-    in_force = restorable(live, stored.index or None)
-    return [(event, _way_back(event, stored.index, in_force)) for event in events]
-
-
-def _way_back(event: history.Event, stored_index: int, in_force: int | None) -> Link | None:
-    """From the newest version to the one before, or to the one `in_force`; of any other, to that version."""
-    if event.is_unreadable:
-        return None
-    if event.index != stored_index:
-        return _way_to(event, in_force)
-    undo = gettext("Undo this change")
-    if in_force:
-        return Link(undo, reverse("admin:configuration_restore"))
-    if event.save:
-        return _link(undo, "rollback", event.save.id) if event.save.can_be_undone else None
-    return _link(undo, "restore_version", event.entry) if event.entry else None
-
-
-def _way_to(event: history.Event, in_force: int | None) -> Link | None:
-    text = gettext("Restore this version")
-    if event.index == in_force:
-        return Link(text, reverse("admin:configuration_restore"))
-    if event.save:
-        return _link(text, "restore_version", event.save.id)
-    is_known = event.newer is not None and event.newer.can_be_undone
-    return _link(text, "rollback", event.newer.id) if event.newer and is_known else None
-
-
-def _link(text: str, page: str, save_id: str) -> Link:
-    return Link(text, reverse(f"admin:configuration_{page}", args=[save_id]))
-
-
-def _shortened(event: history.Event) -> history.Event:
-    """As much of its changes as a page of many can have."""
-    shown, left = [], _EVENT_CHARACTERS
-    for change in event.changes or ():
-        cut = replace(change, before=_cut(change.before), after=_cut(change.after))
-        left -= (
-            sum(len(plain(value)) for value in (change.setting, cut.before.value, cut.after.value)) + _ROW_CHARACTERS
-        )
-        if left < 0:
-            break
-        shown.append(cut)
-    return event if event.changes is None else replace(event, changes=shown, more=len(event.changes) - len(shown))
-
-
-def _cut(shown: Shown) -> Shown:
-    text = plain(shown.value)
-    if shown.value is None or len(text) <= _VALUE_CHARACTERS:
-        return shown
-    return replace(shown, value=f"{text[:_VALUE_CHARACTERS]}… ({len(text)})")
 
 
 def roll_back(request: HttpRequest, context: dict[str, Any], save_id: str) -> HttpResponse:

@@ -13,7 +13,8 @@ from ..fleet import this_worker
 from ..fleet.instances import Fleet
 from ..monitoring import checks, verdict
 from . import fleet, pulse, settings_groups
-from .history import last_changes, restorable
+from .history import restorable
+from .timeline import last_changes
 
 
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

@@ -26,7 +26,7 @@ _PAGES = (
     ("version/<int:index>/", "configuration_version", "version.show", VIEW),
     ("version/<int:index>/status/", "configuration_version_status", "version.show_status", VIEW),
     ("edit/", "configuration_edit", "edit.edit", CHANGE),
-    ("history/", "configuration_history", "history.show_history", VIEW),
+    ("history/", "configuration_history", "timeline.show_history", VIEW),
     ("restore/", "configuration_restore", "history.restore_in_force", ROLL_BACK),
     ("history/<str:save_id>/restore/", "configuration_restore_version", "history.restore", ROLL_BACK),
     ("history/<str:save_id>/rollback/", "configuration_rollback", "history.roll_back", ROLL_BACK),

@@ -12,7 +12,8 @@ from ..config.source import QUICK
 from ..consul_agent import kv
 from ..consul_agent.errors import ConsulError
 from ..monitoring import verdict
-from . import fleet, history
+from . import fleet
+from .timeline import change
 
 
 def show(request: HttpRequest, context: dict[str, Any], index: int) -> HttpResponse:
@@ -20,9 +21,9 @@ def show(request: HttpRequest, context: dict[str, Any], index: int) -> HttpRespo
     live: Live = settings.CONFIGURATION
     known = _progress(live, index) | _titled(index)
     try:
-        change = history.change(live, index)
-        known |= {"events": [change] if change else []}
-        if change is None and known.get("version") != str(index):
+        made_by = change(live, index)
+        known |= {"events": [made_by] if made_by else []}
+        if made_by is None and known.get("version") != str(index):
             raise Http404
     except ConsulError as error:
         known["events_trouble"] = error.message
@@ -47,8 +48,8 @@ def _progress(live: Live, index: int) -> dict[str, Any]:
         found = fleet.read(live, stored)
         rollout = verdict.rollout(found, index, stored)
         known = {"version": str(stored or ""), "rollout": rollout, "verdict": rollout.verdict}
-        if rollout.verdict.level == "bad" and (change := history.change(live, index)):
-            known["way_back"] = change[1]
+        if rollout.verdict.level == "bad" and (made_by := change(live, index)):
+            known["way_back"] = made_by.way_back
         return known | fleet.shown(found, None)
     except ConsulError as error:
         return {"verdict": verdict.Verdict("bad", error.message)}

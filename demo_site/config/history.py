@@ -19,7 +19,8 @@ from ..consul_agent.errors import Missing, TooLong
 from ..messages import Line
 from .masking import INVALID, Difference, Settings, Shown, differences
 
-_READ_SECONDS = 2.0  # for the entries of a page
+_READ_SECONDS = 2.0  # for the entries of a page, or of a search
+_MOST_SEARCHED = 1000  # as many as DEMO_CONFIG_HISTORY may keep
 _NEIGHBOURS = 2  # entries beside those of a page: two clocks may have named neighbours the other way round
 _MOST_SETTINGS = 1000
 
@@ -87,6 +88,21 @@ class Event:
     in_force_since: datetime | None = None
     newer: Save | None = None
 
+    @property
+    def kind(self) -> str:
+        """That of the save; else "outside", or what is no change: "oldest" or "unreadable"."""
+        if self.save:
+            return self.save.kind
+        return "unreadable" if self.is_unreadable else "oldest" if self.is_oldest else "outside"
+
+    @property
+    def is_change(self) -> bool:
+        return not (self.is_oldest or self.is_unreadable)
+
+    def touches(self, setting: str) -> bool:
+        """Whether it changed the setting, or may have."""
+        return self.changes is None or any(change.setting == setting for change in self.changes)
+
 
 def new_id(now: datetime) -> str:
     """A name for an entry: it sorts by time, and no two are equal."""
@@ -134,7 +150,7 @@ def position(client: Client, key: str, ids: Sequence[str], index: int) -> int:
 
 @dataclass(frozen=True)
 class Page:
-    """Some entries of the history that follow each other, newest first, with their neighbours on both sides.
+    """Some entries of the history that follow each other, newest first, perhaps with neighbours on both sides.
 
     `ids` are theirs alone, without those that were not read in time, `unread` of them. `is_first` and `is_last`: it
     begins with the newest entry, or ends with the oldest.
@@ -151,15 +167,26 @@ def read_page(client: Client, key: str, ids: Sequence[str], start: int, end: int
     """The entries of ``ids[start:end]``, where `ids` are all. Raises `ConsulError`."""
     near = ids[max(start - _NEIGHBOURS, 0) : end + _NEIGHBOURS]
     found = listing.some(client, prefix(key), near, _READ_SECONDS)
+    own = frozenset(ids[start:end]) & found.keys()
+    unread = len(ids[start:end]) - len(own)
+    return Page(own, _entries(found), unread, is_first=start == 0, is_last=end >= len(ids) and not unread)
+
+
+def read_newest(client: Client, key: str, ids: Sequence[str], keys: int) -> Page:
+    """The newest entries, as many as can be searched; `ids` are all, `keys` how many keys are there. `ConsulError`."""
+    found = listing.entries(client, prefix(key), ids[:_MOST_SEARCHED], keys, _READ_SECONDS)
+    unread = len(ids) - len(found)
+    return Page(frozenset(found), _entries(found), unread, is_first=True, is_last=not unread)
+
+
+def _entries(found: Mapping[str, kv.Entry | None]) -> tuple[Save | Unreadable, ...]:
+    """What was read under these names, the latest written first."""
     entries = [
         _decoded(entry.value, name, entry.modify_index) or Unreadable(name, entry.modify_index)
         for name, entry in found.items()
         if entry
     ]
-    entries.sort(key=lambda entry: entry.index, reverse=True)
-    own = frozenset(ids[start:end]) & found.keys()
-    unread = len(ids[start:end]) - len(own)
-    return Page(own, tuple(entries), unread, is_first=start == 0, is_last=end >= len(ids) and not unread)
+    return tuple(sorted(entries, key=lambda entry: entry.index, reverse=True))
 
 
 def read(client: Client, key: str, save_id: str) -> Save | None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from ..messages import _
 from . import kv
-from .client import Client
+from .client import MANY, Client
 from .errors import Garbled, TooLong, Unreachable
 from .kv import Entry
 
@@ -56,11 +56,13 @@ def some(client: Client, prefix: str, chosen: Sequence[str], seconds: float) -> 
 
 
 def one_by_one(client: Client, prefix: str, chosen: Sequence[str], seconds: float) -> dict[str, Entry | None]:
-    """As `entries`, with a request for each."""
+    """As `entries`, with a request for each, and no more bytes than one answer may have."""
     found: dict[str, Entry | None] = {}
-    deadline = time.monotonic() + seconds
+    deadline, left = time.monotonic() + seconds, MANY
     for name in chosen:
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or left < 0:
             break
-        _index, found[name] = kv.query(client, prefix + name)
+        _index, entry = kv.query(client, prefix + name)
+        found[name] = entry
+        left -= len(entry.value) if entry else 0
     return found

@@ -6,12 +6,14 @@ from typing import Any
 from urllib.parse import quote
 
 from django import template
+from django.template.defaultfilters import truncatechars
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 
 from ..messages import translated
 
 register = template.Library()
+_LINE_CHARACTERS = 50
 _CODE = re.compile(r"`([^`]+)`")
 # By level, a shape and a colour: whoever does not see the one sees the other.
 _ICONS = {
@@ -40,6 +42,12 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(map(str, value))
     return str(translated(value, gettext))
+
+
+@register.filter
+def one_line(text: str) -> str:
+    """As much of a text as has room on a line beside others."""
+    return truncatechars(" ".join(text.split()), _LINE_CHARACTERS)
 
 
 @register.filter

@@ -87,7 +87,8 @@ class FormFields(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
-        if tag == "input" and given.get("type") != "checkbox" and given.get("name"):
+        is_sent = given.get("type") not in ("checkbox", "radio") or (given["type"] == "radio" and "checked" in given)
+        if tag == "input" and is_sent and given.get("name"):
             self.found[given["name"]] = given.get("value") or ""
         self._area = given.get("name") if tag == "textarea" else None
 
