@@ -241,6 +241,68 @@ def test_a_conflict_shows_both_changes_and_loses_none(pages, admin, consul, othe
     assert stored(consul, admin) == document(redis, "mine", redis_config=redis.document(redis_db=5))
 
 
+def test_a_conflict_names_who_changed_it_when_and_why(pages, admin, consul, redis):
+    pages.open("edit/")
+    pages.fill("show_message", "mine")
+    editor = Editor(admin, "editor")
+    assert "Saved as version" in editor.post(editor.form() | {"show_message": "theirs", "comment": "why\n<they>"})
+    saved = consul.index(admin.key)
+    consul.put(admin.key, document(redis, "outside"))
+    pages.preview()
+    outside, edit = (line.text for line in pages.browser.all("#conflict li"))
+    assert outside == f"Changed outside of this page (version {consul.index(admin.key)})"
+    saved_at = json.loads(consul.get(history(consul, admin)[0]))["saved_at"]
+    assert edit == f"editor edited, {saved_at[:10]} {saved_at[11:19]} UTC: why <they> (version {saved})"
+    pages.press(f"#conflict [data-change='{saved}'] a")
+    assert pages.browser.one(f"#version-{saved}").is_displayed()
+
+
+def test_theirs_or_mine_is_chosen_for_each_setting_that_both_changed(pages, admin, consul, redis):
+    pages.open("edit/")
+    pages.fill("show_message", "mine")
+    pages.fill("redis_config__redis_db", "3")
+    pages.fill("comment", "my reason")
+    consul.put(admin.key, document(redis, "theirs", redis_config=redis.document(redis_db=5)))
+    pages.preview()
+    assert len(pages.browser.all("[data-conflict] [type=radio]:checked[value=mine]")) == 2
+    pages.browser.one("[data-conflict=show_message] [value=theirs]").click()
+    admin.proxy.refuse()
+    pages.preview()
+    assert pages.browser.one("[name=show_message__choice]").is_selected()
+    admin.proxy.pass_through()
+    pages.preview()
+    assert pages.differences() == {"redis_config.redis_db": ("5", "3")}
+    pages.save()
+    assert stored(consul, admin) == document(redis, "theirs", redis_config=redis.document(redis_db=3))
+
+
+def test_a_choice_holds_when_somebody_changes_it_once_more(admin, consul, redis):
+    editor = Editor(admin, "editor")
+    form = editor.form() | {"show_message": "mine", "redis_config__redis_db": "3", "comment": "my reason"}
+    consul.put(admin.key, document(redis, "theirs"))
+    conflict = FormFields(editor.post(form)).found | {"show_message__choice": "theirs"}
+    consul.put(admin.key, document(redis, "theirs again"))
+    again = FormFields(editor.post(conflict)).found
+    assert "show_message__choice" not in again
+    assert "Saved as version" in editor.post(again)
+    assert stored(consul, admin) == document(redis, "theirs again", redis_config=redis.document(redis_db=3))
+
+
+def test_their_secret_is_taken_and_neither_is_shown(admin, consul, redis):
+    editor, mine, theirs = Editor(admin, "editor"), GUARD.new("my password"), GUARD.new("their password")
+    form = editor.form() | {"redis_config__redis_password": mine, "show_message": "mine", "comment": "my reason"}
+    with redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", f">{theirs}")
+        try:
+            config = redis.document(redis_password=theirs)
+            consul.put(admin.key, document(redis, redis_config=config))
+            conflict = FormFields(editor.post(form)).found
+            assert "Saved as version" in editor.post(conflict | {"redis_config__redis_password__choice": "theirs"})
+            assert stored(consul, admin) == document(redis, "mine", redis_config=config)
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", f"<{theirs}")
+
+
 def test_a_change_between_preview_and_save_is_a_conflict_too(pages, admin, consul, redis):
     pages.edit(redis_config__redis_db="1")
     consul.put(admin.key, document(redis, "by another program"))

@@ -4,6 +4,8 @@ import json
 import re
 
 import pytest
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from tests.support import shown
 from tests.support.admin import PATH, AdminSite, FormFields, Pages
@@ -393,6 +395,127 @@ def test_recent_actions_have_reason_and_version_and_lead_to_the_entry(pages, adm
     assert link.get_attribute("href").endswith(f"history/?save={save_id}#save-{save_id}")
     pages.press("#recent-actions-module li a")
     assert "a reason to remember" in pages.text(f"[id='save-{save_id}']")
+
+
+def opened(pages):
+    """The indexes of the changes that are open."""
+    return [int(event.get_attribute("data-event")) for event in pages.browser.all("li:has(> details[open])")]
+
+
+def test_each_change_is_one_line_that_opens_by_keyboard_and_by_its_address(pages, admin, editor, consul):
+    reason = f"a long reason, {'which goes on, ' * 10}\nand on"
+    save(editor, reason, show_message="first", redis_config__redis_db="1")
+    first = consul.index(admin.key)
+    save(editor, "second", show_message="second")
+    pages.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        pages.open("history/")
+        assert opened(pages) == [consul.index(admin.key)]
+        line = pages.browser.one(f"[data-event='{first}'] summary")
+        for part in ("editor edited", "a long reason", "…", "show_message", "redis_config.redis_db"):
+            assert part in line.text
+        assert pages.browser.one(f"#version-{first}").text == ""
+        line.send_keys(Keys.ENTER)
+        assert opened(pages) == [consul.index(admin.key), first]
+        assert reason.replace(" \n", "\n") in pages.text(f"#version-{first} .reason")
+        for address in (
+            f"?version={first}",
+            f"#version-{first}",
+            f"?save={history(consul, admin)[0].rpartition('/')[2]}",
+        ):
+            pages.browser.open("about:blank")
+            pages.open(f"history/{address}")
+            assert first in opened(pages), address
+        pages.open()
+        pages.browser.one(f"[data-event='{first}'] a.version").click()
+        assert pages.browser.one(f"#version-{first}").is_displayed()
+    finally:
+        pages.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_the_address_of_a_version_finds_its_page_and_says_when_it_is_not_kept(admin, editor, consul):
+    chain(consul, admin, editor, 45, outside=(10,))
+    indexes = {page: [event.index for event in shown.events(editor.history(page))] for page in (1, 2, 3)}
+    for page, found in indexes.items():
+        for index in found[:: len(found) - 1]:
+            assert [event.index for event in shown.events(editor.history(version=index))] == indexes[page]
+    missing = editor.history(version=1)
+    assert "is not among these changes" in missing
+    assert [event.index for event in shown.events(missing)] == indexes[1]
+
+
+@pytest.fixture
+def five_changes(admin, editor, consul, redis):
+    """By two people and by somebody outside of the page, oldest first: of the message, of the database, of both."""
+    keeper = Editor(admin, "keeper")
+    save(editor, "one", show_message="1")
+    save(keeper, "two", redis_config__redis_db="2")
+    consul.put(admin.key, document(redis, "3", redis_config=redis.document(redis_db=2)))
+    save(editor, "four", redis_config__redis_db="4", show_message="4")
+    save(keeper, "five", show_message="5")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "comments"),
+    [
+        ({"user": "editor"}, ["four", "one"]),
+        ({"user": " keeper "}, ["five", "two"]),
+        ({"kind": "outside"}, [None]),
+        ({"setting": "redis_config.redis_db"}, ["four", "two"]),
+        ({"setting": "show_message"}, ["five", "four", None, "one"]),
+        ({"user": "keeper", "setting": "show_message"}, ["five"]),
+        ({"user": "keeper", "kind": "rollback"}, []),
+        ({"user": "nobody"}, []),
+        ({"user": "", "kind": "", "setting": ""}, ["five", "four", None, "two", "one", None]),
+    ],
+)
+def test_changes_are_chosen_by_user_kind_and_setting(editor, five_changes, chosen, comments):
+    page = editor.history(**chosen)
+    found = shown.events(page)
+    assert len(found) == len(comments)
+    for event, comment in zip(found, comments, strict=True):
+        assert comment is None if event.kind in ("outside", "oldest") else comment in event.text
+    assert ('id="matches"' in page) == any(chosen.values())
+
+
+def test_the_filter_works_without_a_script_and_offers_users_and_settings(pages, five_changes):
+    pages.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        pages.open("history/")
+        offered = [option.get_attribute("value") for option in pages.browser.all("#history-users option")]
+        assert offered == ["editor", "keeper"]
+        pages.browser.one("[name=user]").send_keys("editor")
+        Select(pages.browser.one("[name=setting]")).select_by_value("redis_config.redis_db")
+        pages.browser.one(".configuration-filter button").click()
+        assert pages.text("#matches") == "1 change matches."
+        [(_kind, text)] = events(pages)
+        assert "four" in text
+        assert pages.value("user") == "editor"
+        pages.browser.one(".configuration-filter a").click()
+        assert len(events(pages)) == 6
+    finally:
+        pages.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_pages_of_chosen_changes_keep_the_choice(admin, editor, consul, pages):
+    chain(consul, admin, editor, 45, outside=(10,))
+    pages.open("history/?user=editor&kind=edit")
+    for number, count in enumerate((20, 20, 5), start=1):
+        assert pages.text("[aria-current=page]:not(a)") == f"Page {number} of 3"
+        assert [kind for kind, _ in events(pages)] == ["edit"] * count
+        if number < 3:
+            pages.press("[rel=next]")
+    index = pages.browser.one("[data-event]").get_attribute("data-event")
+    found = shown.events(editor.history(user="editor", kind="edit", version=index))
+    assert str(found[0].index) == index
+
+
+@pytest.mark.parametrize("name", ["user", "kind", "setting", "version", "save"])
+@pytest.mark.parametrize("value", ["x" * 3000, "<script>", "\0", "\u202e", "-1", "9" * 30, "²", "'\"&%(x)s{{ x }}"])
+def test_whatever_the_address_holds_is_an_answer(admin, editor, name, value):
+    page = editor.history(**{name: value})
+    assert "<script>" not in page
+    assert "{{ x }}" not in page or name == "user"
 
 
 def test_only_who_may_roll_back_finds_the_way_and_gets_there(admin, browser, editor, consul):

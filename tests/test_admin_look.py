@@ -48,10 +48,18 @@ def everything(pages, consul, redis):
     yield pages.open("history/") and "outside"
     pages.browser.open(saved)
     yield "a version that was replaced"
-    yield pages.open("history/").press("a.rollback") and "rollback"
+    pages.open("history/?user=keeper&setting=nowhere&version=1")
+    pages.driver.execute_script("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    yield "chosen changes, opened"
+    pages.open("history/")
+    yield pages.press("a.rollback") and "rollback"
     pages.open("edit/").fill("show_message", "mine")
     consul.put(site.key, document(redis, "theirs"))
     yield pages.preview() and "conflict"
+    pages.browser.one("[name=show_message__choice][value=theirs]").click()
+    site.proxy.refuse()
+    yield pages.preview() and "a choice while Consul is down"
+    site.proxy.pass_through()
     yield pages.open() and "overview"
     pages.browser.one("#settings-unset summary").click()
     yield "all settings"

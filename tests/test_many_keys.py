@@ -189,6 +189,14 @@ def test_a_hundred_thousand_entries_are_shown_page_by_page(site, viewer, own_con
     assert len(shown.events(get(site, viewer))) == 3
 
 
+def test_a_search_reads_the_newest_entries_and_says_how_many_it_did_not(site, viewer, own_consul, many_entries):
+    page = get(site, viewer, "history/?user=editor")
+    searched = int(re.search(r"(\d+) changes? match", page)[1])
+    assert 1 < searched <= 1000
+    assert int(re.search(r"not searched[^:]*: (\d+)", page)[1]) == len(entry_keys(own_consul)) - searched
+    assert "is not among these changes" in get(site, viewer, "history/?version=1")
+
+
 def test_a_save_still_works_and_drops_what_fits_into_its_transaction(site, own_consul, many_entries):
     editor = Editor(site, "editor")
     get(site, editor.session, "edit/")
@@ -203,7 +211,7 @@ def test_pages_of_the_longest_entries_are_bounded(site, viewer, own_consul, many
     for number in range(30):
         name = f"{KEY}.history/20260101T000000.{number:06}Z-00000000"
         own_consul.put(name, json.dumps(entry | {"replaced": long}))
-    for path in ("history/?page=1", "history/?page=2", ""):
+    for path in ("history/?page=1", "history/?page=2", "history/?user=editor", ""):
         get(site, viewer, path)
     own_consul.delete(f"{KEY}.history/20260101?recurse")
 

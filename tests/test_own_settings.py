@@ -392,6 +392,23 @@ def test_what_only_others_changed_is_taken_over(editor, put, consul, smallest):
     assert stored(consul) == theirs | {"text": "mine"}
 
 
+def test_theirs_is_taken_of_a_setting_of_any_kind(editor, put, consul, smallest, secrets):
+    put(smallest | {"text_optional": secrets["secret_required"], "text_lines": "lines", "list_optional": ["a"]})
+    form = editor.open()
+    theirs = {"bool_off": True, "bool_on": False, "int_default": 8, "choice_number": 2, "list_default": ["theirs"]}
+    theirs |= {"text": "theirs", "text_optional": "theirs", "secret_optional": secrets["secret_bounded"]}
+    put(smallest | theirs)
+    mine = {"bool_on": "on", "int_default": "9", "choice_number": "1", "list_default": "mine", "text": "mine"}
+    mine |= {"text_optional": "mine", "secret_optional": secrets["secret_optional"], "list_optional__remove": "on"}
+    page = editor.send(form, "save", **mine, text_default="only mine")
+    choices = {name for name in Form(page).fields if name.endswith("__choice")}
+    assert {name.removesuffix("__choice") for name in choices} >= {"int_default", "list_default", "text_optional"}
+    preview = editor.send(Form(page), "preview", **dict.fromkeys(choices, "theirs"))
+    assert set(cells(preview, "difference")) == {"text_default"}
+    editor.post(Form(preview).data)
+    assert stored(consul) == smallest | theirs | {"text_default": "only mine"}
+
+
 def test_a_text_that_others_put_a_secret_into_is_not_overwritten(editor, put, consul, smallest, secrets):
     put(smallest | {"text_optional": "before", "list_default": ["before"]})
     form = editor.open()

@@ -195,6 +195,7 @@ def test_entry_that_cannot_be_read_is_a_row_that_says_so(admin, consul, entry):
     kinds = [kind for page in pages for kind in page]
     assert kinds == ["unreadable"] * len(texts)
     assert overview == ["unreadable"] * 3
+    assert f"not in time: {len(texts)}" in Editor(admin, "keeper").history(kind="edit")
 
 
 def test_odd_entry_is_shown_without_what_could_disguise_it(admin, consul, entry):

@@ -160,6 +160,39 @@ def test_a_password_typed_for_a_destination_that_somebody_else_changes_is_forgot
     assert secret.encode() not in stranger.received
 
 
+def test_a_password_typed_for_a_destination_that_is_given_up_for_theirs_is_forgotten(
+    admin, consul, redis, editor, stranger
+):
+    """Both changed the port; the password was typed for mine, and would go to theirs."""
+    secret = GUARD.new("password typed for my own Redis")
+    typed = {"redis_config__redis_password": secret, "redis_config__redis_port": "1", "comment": "moved"}
+    form = editor.form() | typed
+    consul.put(admin.key, document(redis, redis_config=redis.document(redis_port=stranger.port)))
+    conflict = FormFields(editor.post(form, step="preview")).found
+    assert conflict["redis_config__redis_port__choice"] == "mine"
+    for again in ({}, {"redis_config__redis_password": secret}):
+        theirs = {"redis_config__redis_port__choice": "theirs"} | again
+        page = editor.post(conflict | theirs, step="preview")
+        assert "somebody else changed where it goes" in page
+        found = FormFields(page).found
+        assert found["redis_config__redis_port"] == str(stranger.port)
+        assert found.get("redis_config__redis_password__kept", "") == ""
+    editor.post(found | {"show_message": "on"}, step="preview")
+    assert secret.encode() not in stranger.received
+
+
+def test_their_password_is_not_sent_to_my_destination(admin, consul, redis, editor, stranger):
+    mine = {"redis_config__redis_port": str(stranger.port)}
+    typed = mine | {"redis_config__redis_password": GUARD.new("password for the stranger"), "comment": "moved"}
+    form = editor.form() | typed
+    theirs = GUARD.new("password that somebody else has rotated")
+    consul.put(admin.key, document(redis, redis_config=redis.document(redis_password=theirs)))
+    page = editor.post(form, step="preview")
+    page = editor.post(FormFields(page).found | {"redis_config__redis_password__choice": "theirs"}, step="preview")
+    assert ASKED in page
+    assert stranger.connections == 0
+
+
 def test_a_get_of_a_rollback_connects_to_nobody(admin, consul, editor, stranger):
     url = forge(admin, consul, editor, redis_port={"value": stranger.port, "withheld": False})
     page = editor.session.get(url, timeout=30)

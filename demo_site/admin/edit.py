@@ -85,7 +85,7 @@ class _EditPage(ChangePage):
         found = conflicts.find(form, before, self._masks(form.origin.base), theirs)
         if found and all(conflict.mine == conflict.theirs for conflict in found):
             return self.done(_("What is stored now is what you typed: nothing is left to save."), stored.index)
-        mine = {conflict.setting: conflict.mine for conflict in found if conflict.mine is not None}
+        mine = {conflict.setting: conflict.mine for conflict in found if conflict.mine not in (None, conflict.theirs)}
         typed = [path for path, shown in mine.items() if shown != masking.UNSET]
         moved = theirs | {conflict.setting for conflict in found if conflict.mine is None}
         forgotten = conflicts.forgotten(typed, moved)

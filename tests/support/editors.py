@@ -27,9 +27,10 @@ class Editor:
         assert 'id="preview"' in page, page
         return FormFields(page).found
 
-    def history(self, page=1):
+    def history(self, page=1, **asked):
         """A page of the history."""
-        return self._checked(self.session.get(f"{self.site.url}{PATH}history/", params={"page": page}, timeout=30))
+        asked["page"] = page
+        return self._checked(self.session.get(f"{self.site.url}{PATH}history/", params=asked, timeout=30))
 
     def roll_back(self, path, comment):
         """Follow the link of an event on the timeline and confirm; the page that comes back."""

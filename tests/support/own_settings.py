@@ -148,7 +148,7 @@ class OwnSite(AdminSite):
 class Form(HTMLParser):
     """A form as a browser has it. `data` is what it would send as it is, `errors` and `notes` are by setting.
 
-    `fields` maps each field's name to its kind: text, password, number, checkbox, hidden, textarea or select.
+    `fields` maps each field's name to its kind: text, password, number, checkbox, radio, hidden, textarea or select.
     """
 
     def __init__(self, page):
@@ -163,7 +163,7 @@ class Form(HTMLParser):
         self._setting = given.get("data-field", self._setting)
         if tag == "input" and name:
             self._add(name, given["type"], given)
-            if given["type"] != "checkbox" or "checked" in given:
+            if given["type"] not in ("checkbox", "radio") or "checked" in given:
                 self.data[name] = given.get("value", "on" if given["type"] == "checkbox" else "")
         elif tag == "textarea":
             self._area = name
@@ -209,7 +209,7 @@ class _Table(HTMLParser):
         given = dict(attributes)
         if tag == "tr":
             self._cells = self.rows.setdefault(given[self._mark], []) if self._mark in given else None
-        elif tag == "td" and self._cells is not None:
+        elif tag == "td" and self._cells is not None and given.get("class") != "choice":
             self._cells.append("")
             self._inside = True
         elif tag == "br" and self._inside:
@@ -224,5 +224,5 @@ class _Table(HTMLParser):
 
 
 def cells(page, mark):
-    """The cells of each table row with the attribute `data-...` that `mark` names, by its value."""
+    """The cells with values of each table row with the attribute `data-...` that `mark` names, by its value."""
     return {name: tuple(found) for name, found in _Table(page, f"data-{mark}").rows.items()}
