@@ -1,5 +1,6 @@
 """The settings on the overview: in groups, with a filter and copy buttons; and the pages on paper."""
 
+import json
 from datetime import datetime
 
 import psutil
@@ -87,6 +88,21 @@ def test_it_says_which_process_of_which_instance_answered_and_since_when_it_runs
     assert f"instance {pages.text('[data-instance] th')}," in said
     started = pages.browser.one("[data-answerer] time").get_attribute("datetime")
     assert abs(datetime.fromisoformat(started).timestamp() - psutil.Process(pid).create_time()) < 10
+
+
+def test_what_is_wrong_with_a_variable_is_not_folded_and_the_instance_is_nameless(environment, new_site):
+    script = (
+        "import json\n"
+        "from django.conf import settings\n"
+        "from demo_site.admin import settings_groups\n"
+        "known = settings_groups.shown(settings.CONFIGURATION)\n"
+        "groups = {group.name: [row.setting for row in group.rows] for group in known['groups']}\n"
+        "print(json.dumps([groups, known['answerer'].instance]))"
+    )
+    done = new_site({**environment, "SERVICE_ID": "/"}).command("shell", "-v0", "-c", script)
+    groups, instance = json.loads(done.stdout)
+    assert "SERVICE_NAME" in groups["environment"]  # whose row lists the faults
+    assert instance is None
 
 
 # The filter.

@@ -80,7 +80,7 @@ def shown(configuration):
     """The state in each place that shows it."""
     return {
         "readyz": health.config_state(configuration, configuration.in_force)["state"],
-        "fleet": this_worker._describe(configuration, "instance", "").state,
+        "fleet": this_worker._describe(configuration, "instance").state,
         "card": re.match(r"(?:the document at index \d+ was )?(\w+)", checks._document(configuration).text)[1],
         "effective_config": effective._state_row(configuration, None).value.split(": ")[0],
         "metrics": max(states(), default=None),

@@ -206,6 +206,8 @@ class _History:
         """Where the entry stands on whose page the named change is, 0 where it is not found."""
         if asked.save in self.ids or not asked.version:
             return self.ids.index(asked.save) if asked.save in self.ids else 0
+        if asked.version == self.stored.index:
+            return 0  # even where the history was restored from a backup, and all its keys are newer
         place = history.position(self.client, self.key, self.ids, asked.version)
         return min(place, max(len(self.ids) - 1, 0))  # the oldest version has no entry of its own
 
