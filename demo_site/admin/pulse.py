@@ -1,7 +1,6 @@
 """The pulse of the instance that answers: views a second and 503s of five minutes, as a picture and in rows."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import pairwise
 from math import floor, log10
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from ..config.live import Live
-from ..metrics.pulse import SECONDS, WINDOW, Sample, clock, samples
+from ..metrics.pulse import SECONDS, WINDOW, Sample, clock, samples, time_of_day
 from ..registration.definition import DefinitionInvalid, instance_id
 
 WIDTH, HEIGHT = WINDOW, 60  # of the picture: a unit is a second
@@ -35,7 +34,6 @@ class Row(NamedTuple):
     """`rate` is None where it is not known."""
 
     began: str
-    ended: str
     rate: str | None
     failed: int
 
@@ -56,13 +54,12 @@ def drawn(found: list[Sample], now: float) -> dict[str, Any]:
     """The picture ends at the last whole interval, so it is the same whichever worker draws it."""
     end = now // SECONDS * SECONDS
     known = [*_intervals(found)]
-    rows = [_row(known, end // _ROW_SECONDS * _ROW_SECONDS - n * _ROW_SECONDS) for n in range(WINDOW // _ROW_SECONDS)]
     if not known:
-        return {"rows": rows}
+        return {}
     seconds = round(sum(each.ended - each.began for each in known))
     top = _rounded_up(max(each.rate for each in known))
     return {
-        "rows": rows,
+        "rows": [*_rows(known, end)],
         "rate": _number(sum(each.views for each in known) / seconds),
         "failed": round(found[-1].failed - found[0].failed),
         "seconds": seconds,
@@ -78,14 +75,25 @@ def _intervals(found: Iterable[Sample]) -> Iterator[Interval]:
             yield Interval(before.moment, after.moment, after.views - before.views, after.failed - before.failed)
 
 
+def _rows(known: list[Interval], end: float) -> Iterator[Row]:
+    """Newest first, back to the first sample: before that there was no instance."""
+    ended = end // _ROW_SECONDS * _ROW_SECONDS
+    while ended > max(known[0].began, end - WINDOW):
+        yield _row(known, ended)
+        ended -= _ROW_SECONDS
+
+
 def _row(known: list[Interval], ended: float) -> Row:
     """Of the half minute before `ended`, as far as it was measured without a gap."""
     inside = [each for each in known if ended - _ROW_SECONDS < each.ended - SECONDS / 2 < ended]
     seconds = sum(each.ended - each.began for each in inside)
     is_known = seconds > _ROW_SECONDS - 1.5 * SECONDS  # the last sample may be about to be taken
     rate = _number(sum(each.views for each in inside) / seconds) if is_known else None
-    began, until = (f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}" for moment in (ended - _ROW_SECONDS, ended))
-    return Row(began, until, rate, round(sum(each.failed for each in inside)))
+    return Row(
+        f"{time_of_day(ended - _ROW_SECONDS):%H:%M:%S}",
+        rate,
+        round(sum(each.failed for each in inside)),
+    )
 
 
 def _picture(known: list[Interval], top: float, end: float) -> SafeString:

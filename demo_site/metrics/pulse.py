@@ -5,6 +5,7 @@ process runs there is no sample: that is a gap, not a time without visitors.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..instance.memory import SharedMemory
@@ -31,6 +32,11 @@ class Sample(NamedTuple):
 
 def clock() -> float:
     return time.monotonic() + _OFFSET
+
+
+def time_of_day(moment: float) -> datetime:
+    """What a watch showed at this moment, also where the system's clock was set meanwhile."""
+    return datetime.fromtimestamp(moment + round(time.time() - clock()), UTC)
 
 
 def seconds_until_due() -> float:
