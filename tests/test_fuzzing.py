@@ -101,6 +101,7 @@ def read_history(client):
     stored = repository.read(client, KEY)
     ids, _others = history.ids(client, KEY)
     show_timeline(history.read_page(client, KEY, ids, 0, 20), stored)
+    show_timeline(history.read_newest(client, KEY, ids, len(ids)), stored)
 
 
 def read_fleet(client):
