@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from demo_site import identity
-from demo_site.consul_agent.address import AgentAddress
+from demo_site.admin import links
 from tests.support.admin import PATH, start_admin
 from tests.support.documents import document
 from tests.support.proxy import Proxy
@@ -169,5 +169,5 @@ def test_a_failing_check_is_shown_with_what_it_says_and_the_way_to_consul(module
         ("consul.internal", "shop.example:443", True),
     ],
 )
-def test_consuls_own_page_is_linked_where_the_visitor_can_reach_it(agent, visited, shown):
-    assert bool(AgentAddress(host=agent).page_from(visited)) is shown
+def test_an_address_is_linked_where_the_visitor_can_reach_it(agent, visited, shown):
+    assert links.reach(agent, visited) is shown

@@ -12,7 +12,7 @@ from ..consul_agent.errors import ConsulError
 from ..fleet import this_worker
 from ..fleet.instances import Fleet
 from ..monitoring import checks, verdict
-from . import fleet, pulse, settings_groups
+from . import fleet, links, pulse, settings_groups
 from .history import restorable
 from .timeline import last_changes
 
@@ -20,7 +20,7 @@ from .timeline import last_changes
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The whole page. Works when Consul and Redis are down."""
     live: Live = settings.CONFIGURATION
-    known = _status(live)
+    known = _status(live, request.get_host())
     if "version" in known:  # do not wait for Consul in vain
         known |= last_changes(live)
     known |= {"page": "overview", "title": gettext("Effective configuration")} | settings_groups.shown(live)
@@ -31,7 +31,9 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The part of the page that changes by itself, for the script that asks for it again and again."""
     live: Live = settings.CONFIGURATION
-    known = {"title": gettext("Effective configuration")} | _told_here(live, request) | _status(live)
+    known = (
+        {"title": gettext("Effective configuration")} | _told_here(live, request) | _status(live, request.get_host())
+    )
     return TemplateResponse(request, "demo_site/_status.html", context | known)
 
 
@@ -44,10 +46,12 @@ def in_brief() -> dict[str, Any]:
 
 
 def _told_here(live: Live, request: HttpRequest) -> dict[str, Any]:
-    return {"consul_page": live.start.address.page_from(request.get_host()), "pulse": pulse.shown(live)}
+    agent = live.start.address
+    page = f"{agent.url}/ui/" if links.reach(agent.host, request.get_host()) else None
+    return {"consul_page": page, "pulse": pulse.shown(live)}
 
 
-def _status(live: Live) -> dict[str, Any]:
+def _status(live: Live, visited: str = "") -> dict[str, Any]:
     lines, index = checks.lines(live)
     found: Fleet | None = None
     known: dict[str, Any] = {"statuses": lines, "unpublished": this_worker.trouble()}
@@ -56,7 +60,7 @@ def _status(live: Live) -> dict[str, Any]:
         known["version"] = f"{index} {live.in_force.revision.index}"  # what changes with the rest of the page
         try:
             found = fleet.read(live, index)
-            known |= fleet.shown(found, live.status.reason)
+            known |= fleet.shown(live, found, [live.status.reason or ""], visited)
         except ConsulError as error:
             known["fleet_trouble"] = error.message
     return known | {"verdict": verdict.of(found, lines, index)}

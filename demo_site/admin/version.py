@@ -19,7 +19,7 @@ from .timeline import change
 def show(request: HttpRequest, context: dict[str, Any], index: int) -> HttpResponse:
     """The page where a save leads to, and where each version can be looked up later."""
     live: Live = settings.CONFIGURATION
-    known = _progress(live, index) | _titled(index)
+    known = _progress(live, index, request.get_host()) | _titled(index)
     try:
         made_by = change(live, index)
         known |= {"events": [made_by] if made_by else []}
@@ -32,7 +32,7 @@ def show(request: HttpRequest, context: dict[str, Any], index: int) -> HttpRespo
 
 def show_status(request: HttpRequest, context: dict[str, Any], index: int) -> HttpResponse:
     """The part of the page that changes by itself."""
-    known = _progress(settings.CONFIGURATION, index) | _titled(index)
+    known = _progress(settings.CONFIGURATION, index, request.get_host()) | _titled(index)
     return TemplateResponse(request, "demo_site/_rollout.html", context | known)
 
 
@@ -40,7 +40,7 @@ def _titled(index: int) -> dict[str, Any]:
     return {"page": "version", "index": index, "title": gettext("Version %(index)s") % {"index": index}}
 
 
-def _progress(live: Live, index: int) -> dict[str, Any]:
+def _progress(live: Live, index: int, visited: str) -> dict[str, Any]:
     try:
         with live.start.open_client(QUICK) as client:
             _index, entry = kv.query(client, live.start.key)
@@ -50,6 +50,7 @@ def _progress(live: Live, index: int) -> dict[str, Any]:
         known = {"version": str(stored or ""), "rollout": rollout, "verdict": rollout.verdict}
         if rollout.verdict.level == "bad" and (made_by := change(live, index)):
             known["way_back"] = made_by.way_back
-        return known | fleet.shown(found, None)
+        told = {worker.reason or "" for worker in found.workers if worker.rejected == index}
+        return known | fleet.shown(live, found, told, visited)
     except ConsulError as error:
         return {"verdict": verdict.Verdict("bad", error.message)}

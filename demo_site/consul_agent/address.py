@@ -4,6 +4,7 @@ https://developer.hashicorp.com/consul/commands#environment-variables
 """
 
 import errno
+import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -46,13 +47,6 @@ class AgentAddress:
         """For messages and rows: scheme, host and port, never a credential."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
-
-    def page_from(self, visited: str) -> str | None:
-        """Consul's own page, for who visits this site at that host; None where the agent's address would be a wrong one
-        there: on another machine, 127.0.0.1 is that machine.
-        """
-        host = urlsplit(f"//{visited}").hostname or ""
-        return f"{self.url}/ui/" if _is_loopback(host) or not _is_loopback(self.host) else None
 
     @property
     def token(self) -> str:
@@ -169,5 +163,9 @@ def _readable(values: Mapping[str, str], names: tuple[str, ...], faults: list[st
                 faults.append(f"{name}: cannot read {values[name]} ({error.strerror})")
 
 
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+def is_loopback(host: str) -> bool:
+    """Whether the name or address means the machine itself, on each machine another one."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

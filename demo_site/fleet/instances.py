@@ -27,7 +27,7 @@ class Instance:
 
     `health` is passing, warning or critical, or None if the instance is not registered. `expected` is how many workers
     it should have, or None if there is no worker to report that. `unread` is how many more workers are published, but
-    were not read.
+    were not read. Others reach it at `place`, as far as that is known; else its address is empty.
     """
 
     name: str
@@ -35,6 +35,12 @@ class Instance:
     workers: tuple[Worker, ...]
     expected: int | None
     unread: int = 0
+    place: tuple[str, int] = ("", 0)
+
+    @property
+    def started_at(self) -> str | None:
+        """When the oldest of its workers started, None without one."""
+        return min((worker.started_at for worker in self.workers if worker.started_at), default=None)
 
     @property
     def registered(self) -> bool:
@@ -75,6 +81,11 @@ class Fleet:
     instances: tuple[Instance, ...]
     notes: tuple[Message, ...] = ()
 
+    @property
+    def workers(self) -> list[Worker]:
+        """Those of all instances."""
+        return [worker for instance in self.instances for worker in instance.workers]
+
 
 def overview(
     client: Client, config_key: str, service: str, stored_index: int | None = None, seconds: float = 0.3
@@ -96,11 +107,12 @@ def overview(
     others = [prefix(config_key) + name for name in published.pop("", [])]
     read = listing.entries(client, prefix(config_key), _chosen(published, ids), len(names), seconds)
     workers = _workers(read, stored_index)
-    health = _health(registered, published, workers)
+    health, places = _health(registered, published, workers), {_id(entry): entry.place for entry in registered}
     instances = []
     for name in sorted({*published, *health}):
         unread = sum(key not in read for key in published[name])
-        instances.append(_instance(name, workers[name], health.get(name), unread))
+        place = next(((each.address, each.port) for each in workers[name] if each.address), places.get(name, ("", 0)))
+        instances.append(_instance(name, workers[name], health.get(name), unread, place))
     return Fleet(tuple(instances), tuple(_notes(instances, others, unreadable)))
 
 
@@ -169,10 +181,12 @@ def _judged(worker: Worker, stored_index: int | None) -> Worker:
     return replace(worker, state=BEHIND, reason=_("Consul has version %(index)s", index=stored_index))
 
 
-def _instance(name: str, workers: list[Worker], health: str | None, unread: int) -> Instance:
+def _instance(name: str, workers: list[Worker], health: str | None, unread: int, place: tuple[str, int]) -> Instance:
     # According to the youngest worker: the number may have changed since the others started.
     expected = max(workers, key=lambda worker: worker.started_at).workers if workers else 0
-    return Instance(name, health, tuple(sorted(workers, key=lambda worker: worker.pid)), expected or None, unread)
+    return Instance(
+        name, health, tuple(sorted(workers, key=lambda worker: worker.pid)), expected or None, unread, place
+    )
 
 
 def _notes(instances: Iterable[Instance], others: list[str], unreadable: int) -> Iterator[Message]:

@@ -54,7 +54,7 @@ class Rollout:
 
 def rollout(fleet: Fleet, version: int, stored: int | None) -> Rollout:
     """How far the version has come; `stored` is the ModifyIndex of Consul's key, None if it was deleted."""
-    workers = [worker for instance in fleet.instances for worker in instance.workers if worker.state != "file"]
+    workers = [worker for worker in fleet.workers if worker.state != "file"]
     running = sum(worker.good and worker.index == version for worker in workers)
     return Rollout(_progress(workers, running, version, stored), running, len(workers))
 
@@ -160,7 +160,7 @@ def _all_well(fleet: Fleet) -> Message:
         "instances": _counted(_("1 instance"), _("%(count)s instances"), len(fleet.instances)),
         "workers": _counted(_("1 worker"), _("%(count)s workers"), workers),
     }
-    versions = {worker.index for instance in fleet.instances for worker in instance.workers}
+    versions = {worker.index for worker in fleet.workers}
     if len(versions) == 1 and (index := versions.pop()):
         return _("All well: %(instances)s, %(workers)s on version %(index)s", index=index, **known)
     return _("All well: %(instances)s, %(workers)s", **known)

@@ -1,9 +1,9 @@
 """The address at which others reach an instance that listens on all addresses of its machine."""
 
-import ipaddress
 import socket
 
 from ..consul_agent import services
+from ..consul_agent.address import is_loopback
 from ..consul_agent.client import Client
 from ..consul_agent.errors import Denied, Unreachable
 from ..instance.listeners import Bound
@@ -20,20 +20,13 @@ def reachable_address(client: Client, where: Bound) -> str:
     local agent. Raises `ConsulError` when the agent does not answer, or there is no route.
     """
     agent = client.address
-    if not _is_loopback(agent.host):
+    if not is_loopback(agent.host):
         return _source_address(agent.host, agent.port)
     try:
         return services.advertised_address(client)
     except Denied:
         family = socket.AF_INET6 if ":" in where.address else socket.AF_INET
         return _source_address(_DEFAULT_ROUTED[family], _ANY_PORT)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _source_address(host: str, port: int) -> str:
