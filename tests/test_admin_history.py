@@ -230,6 +230,7 @@ def test_a_rollback_overwrites_nobody(pages, editor, admin, consul, redis):
     consul.put(admin.key, document(redis, "meanwhile"))
     pages.press("#configuration-rollback [type=submit]")
     assert "Somebody else changed" in pages.text("#moved")
+    assert f"Changed outside of this page (version {consul.index(admin.key)})" in pages.text("#moved li")
     assert pages.differences() == {"show_message": ("meanwhile", MESSAGE)}
     assert stored(consul, admin)["show_message"] == "meanwhile"
     assert pages.value("comment") == "go back"

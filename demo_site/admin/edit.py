@@ -20,8 +20,7 @@ from ..messages import Message, _, translated
 from . import conflicts, secret_shares
 from .change import ChangePage
 from .forms import ConfigurationForm, Origin, received, typed_unseen
-from .history import restorable
-from .timeline import changes_since
+from .timeline import changes_since, index_of, restorable
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ class _EditPage(ChangePage):
         moved = theirs | {conflict.setting for conflict in found if conflict.mine is None}
         forgotten = conflicts.forgotten(typed, moved)
         form = self._reset(stored, form, (FIELDS.keys() - mine.keys()) | {*forgotten}, forgotten)
-        others = changes_since(self.live, _number(data.get("base_index")))
+        others = changes_since(self.live, data.get("base_index", ""))
         choices = {path: conflicts.choice_name(path) for path in mine.keys() - {*forgotten}}
         rows = [(conflict, choices.get(conflict.setting) if conflict.both else None) for conflict in found]
         return self.page(form, conflicts=rows, **others)
@@ -115,7 +114,7 @@ class _EditPage(ChangePage):
     def unreachable(self, error: ConsulError) -> HttpResponse:
         if self.data is None:
             return self.off(error.message)
-        form = self._form(parsed(self.live.in_force.revision.raw, _number(self.data.get("base_index"))))
+        form = self._form(parsed(self.live.in_force.revision.raw, index_of(self.data.get("base_index", ""))))
         form.add_error(None, translated(error.message, gettext))
         return self.page(form, base_shown=self.data.get("base_shown"), kept=True)
 
@@ -166,7 +165,3 @@ def _write(session: SessionBase) -> None:
     except (db.Error, UpdateError) as error:
         logger.warning("The session of a visitor who edits the configuration cannot be stored: %s", error)
     session.modified = False
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 20 else 0

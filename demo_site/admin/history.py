@@ -9,7 +9,6 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 
 from ..config import changes, history, repository
-from ..config.live import Live
 from ..config.masking import UNSET, Masker, Settings
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
@@ -18,6 +17,7 @@ from ..document.parsing import DocumentInvalid, Fault, parse
 from ..messages import Message, _, translated
 from .change import ChangePage
 from .forms import CommentForm, RollbackForm, field_name
+from .timeline import changes_since, restorable
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,6 @@ class Target:
     document: Document | None = None
     faults: tuple[Fault, ...] = ()
     asked: tuple[str, ...] = ()
-
-
-def restorable(live: Live, index: int | None) -> int | None:
-    """The ModifyIndex of the version in force, if what is stored at `index` was rejected, or deleted."""
-    revision, rejected = live.in_force.revision, live.status.rejected
-    is_unusable = index is None or (rejected is not None and rejected.index == index)
-    return revision.index if is_unusable and revision.kind != "file" else None
 
 
 def roll_back(request: HttpRequest, context: dict[str, Any], save_id: str) -> HttpResponse:
@@ -85,7 +78,8 @@ class _RollbackPage(ChangePage):
         if self.data is None or not form.is_valid() or target.faults or not is_change:
             return self.page(form)
         if self.data.get("base_index") != str(stored.index):
-            return self.page(form, moved=True)
+            seen = self.data.get("base_index", "")
+            return self.page(form, moved=True, **changes_since(self.live, seen))
         if refusal:
             return self.page(form)
         # Only now, and never on a GET: a link must not make the site send a password.

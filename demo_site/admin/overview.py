@@ -13,8 +13,7 @@ from ..fleet import this_worker
 from ..fleet.instances import Fleet
 from ..monitoring import checks, verdict
 from . import fleet, links, pulse, settings_groups
-from .history import restorable
-from .timeline import last_changes
+from .timeline import last_changes, restorable
 
 
 def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

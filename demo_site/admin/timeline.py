@@ -23,7 +23,6 @@ from ..document.model import FIELDS
 from ..messages import LONGEST_TEXT
 from ..templatetags.configuration import plain
 from .change import TIMEOUTS
-from .history import restorable
 
 _LAST_CHANGES = 3
 _PAGE_ENTRIES = 20
@@ -97,15 +96,13 @@ class Asked:
 
     page: str = "1"
     save: str = ""
-    version: int | None = None
+    version: int = 0
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, parameters: Mapping[str, str], chosen: Mapping[str, str]) -> "Asked":
-        version = parameters.get("version", "")
-        is_index = version.isdecimal() and len(version) < 20
         page, save = parameters.get("page", "1"), parameters.get("save", "")
-        return cls(page, save, int(version) if is_index else None, chosen)
+        return cls(page, save, index_of(parameters.get("version", "")), chosen)
 
     @property
     def is_named(self) -> bool:
@@ -113,7 +110,7 @@ class Asked:
 
     def names(self, event: history.Event) -> bool:
         """Whether it is the one that the address names."""
-        return (bool(event.save) and event.entry == self.save) or (event.index == self.version and event.index > 0)
+        return (bool(event.save) and event.entry == self.save) or (self.version > 0 and event.index == self.version)
 
     def chooses(self, event: history.Event) -> bool:
         """Whether the filter lets it through. Where it is not known what changed, any setting may have."""
@@ -135,11 +132,12 @@ def last_changes(live: Live, most: int = _LAST_CHANGES) -> dict[str, Any]:
     return {"events": found["events"][:most]}
 
 
-def changes_since(live: Live, index: int) -> dict[str, Any]:
+def changes_since(live: Live, version: str) -> dict[str, Any]:
     """For a template: the changes that came after this version, newest first, or why they cannot be read.
 
     `has_older`: there are more of them than are read for a page.
     """
+    index = index_of(version)
     try:
         found = _read(live)
     except ConsulError as error:
@@ -157,6 +155,13 @@ def change(live: Live, index: int) -> Row | None:
     return next((row for row in rows if asked.names(row.event) and not row.event.is_unreadable), None)
 
 
+def restorable(live: Live, index: int | None) -> int | None:
+    """The ModifyIndex of the version in force, if what is stored at `index` was rejected, or deleted."""
+    revision, rejected = live.in_force.revision, live.status.rejected
+    is_unusable = index is None or (rejected is not None and rejected.index == index)
+    return revision.index if is_unusable and revision.kind != "file" else None
+
+
 def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The timeline: each save with its differences, and what was changed by others."""
     form = FilterForm(request.GET, auto_id="filter_%s")
@@ -168,6 +173,11 @@ def show_history(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     except ConsulError as error:
         context["off"] = error.message
     return TemplateResponse(request, "demo_site/history.html", context)
+
+
+def index_of(version: str) -> int:
+    """The ModifyIndex that a browser sent; 0 where it is none."""
+    return int(version) if version.isdecimal() and len(version) < 20 else 0
 
 
 def _read(live: Live, most: int = _PAGE_ENTRIES, asked: Asked = Asked()) -> dict[str, Any]:
