@@ -2,7 +2,7 @@
 
 import pytest
 
-from demo_site.monitoring import verdict
+from demo_site.monitoring import rollout
 from tests.support.admin import PATH
 from tests.support.documents import document
 from tests.support.editors import Editor
@@ -26,18 +26,18 @@ SAID = {"started_at": "2026-01-01T00:00:00Z", "seen_at": "2026-01-01T00:00:00Z",
     ],
 )
 def test_it_says_how_far_a_version_has_come(found, stored, level, text):
-    rollout = verdict.rollout(found, 386, stored)
-    assert rollout.verdict.level == level
-    assert text in rollout.verdict.text
+    progress = rollout.of(found, 386, stored)
+    assert progress.verdict.level == level
+    assert text in progress.verdict.text
 
 
 def test_who_rejects_it_is_said_with_the_reason_each_reason_once():
     said = REJECTING | {"reason": "no such Redis"}
     found = fleet(worker(1, **said), worker(2, **said), worker(3, **said | {"reason": "another"}), worker(4, 387))
-    rollout = verdict.rollout(found, 387, 387)
-    assert rollout.verdict.text == "Version 387 is rejected by 3 of 4 workers"
-    assert rollout.verdict.others == ("on web1: no such Redis", "on web1: another")
-    assert (rollout.running, rollout.workers) == (1, 4)
+    progress = rollout.of(found, 387, 387)
+    assert progress.verdict.text == "Version 387 is rejected by 3 of 4 workers"
+    assert progress.verdict.others == ("on web1: no such Redis", "on web1: another")
+    assert (progress.running, progress.workers) == (1, 4)
 
 
 @pytest.fixture

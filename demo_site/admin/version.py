@@ -11,7 +11,7 @@ from ..config.live import Live
 from ..config.source import QUICK
 from ..consul_agent import kv
 from ..consul_agent.errors import ConsulError
-from ..monitoring import verdict
+from ..monitoring import rollout, verdict
 from . import fleet
 from .timeline import change
 
@@ -46,9 +46,9 @@ def _progress(live: Live, index: int, visited: str) -> dict[str, Any]:
             _index, entry = kv.query(client, live.start.key)
         stored = entry.modify_index if entry else None
         found = fleet.read(live, stored)
-        rollout = verdict.rollout(found, index, stored)
-        known = {"version": str(stored or ""), "rollout": rollout, "verdict": rollout.verdict}
-        if rollout.verdict.level == "bad" and (made_by := change(live, index)):
+        progress = rollout.of(found, index, stored)
+        known = {"version": str(stored or ""), "rollout": progress, "verdict": progress.verdict}
+        if progress.verdict.level == "bad" and (made_by := change(live, index)):
             known["way_back"] = made_by.way_back
         told = {worker.reason or "" for worker in found.workers if worker.rejected == index}
         return known | fleet.shown(live, found, told, visited)

@@ -10,10 +10,10 @@ from ..fleet.worker import Worker
 from ..messages import Message, _, joined
 from .checks import Line
 
-_MOST_NAMES = 3  # of instances, in a sentence
-_NO_WORKER = _("No worker has published itself, and no instance is registered.")
-_REJECTED = _("Version %(index)s is rejected by %(count)s of %(all)s workers")
-_RUN_IT = _("Version %(index)s: %(count)s of %(all)s workers run it")
+MOST_NAMES = 3  # of instances, in a sentence
+NO_WORKER = _("No worker has published itself, and no instance is registered.")
+REJECTED = _("Version %(index)s is rejected by %(count)s of %(all)s workers")
+RUN_IT = _("Version %(index)s: %(count)s of %(all)s workers run it")
 
 
 @dataclass(frozen=True)
@@ -43,52 +43,6 @@ def of(fleet: Fleet | None, lines: Iterable[Line] = (), index: int | None = None
     return Verdict(worst.level, worst.text, tuple(finding.text for finding in others))
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """How far a version has come: `running` of so many `workers` run it."""
-
-    verdict: Verdict
-    running: int
-    workers: int
-
-
-def rollout(fleet: Fleet, version: int, stored: int | None) -> Rollout:
-    """How far the version has come; `stored` is the ModifyIndex of Consul's key, None if it was deleted."""
-    workers = [worker for worker in fleet.workers if worker.state != "file"]
-    running = sum(worker.good and worker.index == version for worker in workers)
-    return Rollout(_progress(workers, running, version, stored), running, len(workers))
-
-
-def _progress(workers: list[Worker], running: int, version: int, stored: int | None) -> Verdict:
-    known = {"index": version, "count": running, "all": len(workers)}
-    rejecting = [worker for worker in workers if worker.rejected == version]
-    if rejecting:
-        return Verdict("bad", Message(_REJECTED, **known | {"count": len(rejecting)}), tuple(_reasons(rejecting)))
-    if stored is None:
-        return Verdict("note", _("Version %(index)s is no longer stored: the document was deleted", **known))
-    if stored != version:
-        replaced = _("Version %(index)s was replaced by version %(newer)s", newer=stored, **known)
-        return Verdict("note", replaced, (Message(_RUN_IT, **known),) if running else ())
-    if untrue := [*_untrue(workers)]:
-        return Verdict("bad", Message(_RUN_IT, **known), tuple(finding.text for finding in untrue))
-    if not workers:
-        return Verdict("note", _NO_WORKER)
-    if running == len(workers):
-        one = _("Version %(index)s is in force: the one worker runs it")
-        many = _("Version %(index)s is in force: all %(count)s workers run it")
-        return Verdict("good", _counted(one, many, running, index=version))
-    return Verdict("note", Message(_RUN_IT, **known))
-
-
-def _reasons(rejecting: Iterable[Worker]) -> Iterator[Message]:
-    """Who rejects it and why, each reason once."""
-    by_reason: dict[str, set[str]] = {}
-    for worker in rejecting:
-        by_reason.setdefault(worker.reason or "", set()).add(worker.instance)
-    for reason, names in by_reason.items():
-        yield _("on %(instances)s: %(reason)s", instances=joined(sorted(names), ", ", _MOST_NAMES), reason=reason)
-
-
 def _is_known(what: str, checked: dict[str, Line]) -> bool:
     return what not in checked or checked[what].good
 
@@ -105,17 +59,17 @@ def _there(fleet: Fleet | None, checked: dict[str, Line], index: int | None) -> 
     unfound = [*_unfound(instances)]
     yield from unfound
     # What a worker has not published yet, or cannot publish, is still known of the one that answers.
-    untrue = [*_untrue([worker for instance in instances for worker in instance.workers])]
-    yield from untrue
-    for what, known in (("Document", untrue), ("Registration", unfound)):
+    wrong = [*untrue(fleet.workers if fleet else [])]
+    yield from wrong
+    for what, known in (("Document", wrong), ("Registration", unfound)):
         if not known and not _is_known(what, checked):
             yield _Finding("bad", checked[what].brief or checked[what].text)
     if fleet is None:
         yield _Finding("note", _("Which worker runs what cannot be read"))
     elif not instances:
-        yield _Finding("note", _NO_WORKER)
-    elif index and not untrue:
-        yield from _rollout([worker for instance in instances for worker in instance.workers], index)
+        yield _Finding("note", NO_WORKER)
+    elif index and not wrong:
+        yield from _rollout(fleet.workers, index)
 
 
 def _unfound(instances: Iterable[Instance]) -> Iterator[_Finding]:
@@ -124,7 +78,7 @@ def _unfound(instances: Iterable[Instance]) -> Iterator[_Finding]:
     if lacking := [instance for instance in instances if instance.missing]:
         missing = sum(instance.missing for instance in lacking)
         one, many = _("1 worker missing on %(instances)s"), _("%(count)s workers missing on %(instances)s")
-        yield _Finding("bad", _counted(one, many, missing, instances=_names(lacking)))
+        yield _Finding("bad", counted(one, many, missing, instances=_names(lacking)))
     if lost := [instance for instance in instances if instance.lost]:
         yield _Finding("bad", _("Not registered, but should be: %(instances)s", instances=_names(lost)))
     for health in ("critical", "warning"):
@@ -133,13 +87,13 @@ def _unfound(instances: Iterable[Instance]) -> Iterator[_Finding]:
             yield _Finding("bad", _("The health check says %(health)s: %(instances)s", **known))
 
 
-def _untrue(workers: list[Worker]) -> Iterator[_Finding]:
+def untrue(workers: list[Worker]) -> Iterator[_Finding]:
     """Workers that do not run what they should."""
     states = Counter((worker.state, worker.rejected) for worker in workers if not worker.good)
     for (state, index), count in sorted(states.items(), key=lambda each: each[0][0] != "rejected"):
         known = {"count": count, "all": len(workers), "index": index, "state": Message.of(state)}
         if state == "rejected" and index:
-            yield _Finding("bad", Message(_REJECTED, **known))
+            yield _Finding("bad", Message(REJECTED, **known))
         else:
             yield _Finding("bad", _("%(count)s of %(all)s workers: %(state)s", **known))
 
@@ -150,15 +104,15 @@ def _rollout(workers: list[Worker], index: int) -> Iterator[_Finding]:
     count = followers.count(index)
     if count != len(followers):
         known = {"index": index, "count": count, "all": len(followers)}
-        yield _Finding("note", Message(_RUN_IT, **known))
+        yield _Finding("note", Message(RUN_IT, **known))
 
 
 def _all_well(fleet: Fleet) -> Message:
     """Such as "All well: 3 instances, 7 workers on version 386"."""
     workers = sum(instance.there for instance in fleet.instances)
     known = {
-        "instances": _counted(_("1 instance"), _("%(count)s instances"), len(fleet.instances)),
-        "workers": _counted(_("1 worker"), _("%(count)s workers"), workers),
+        "instances": counted(_("1 instance"), _("%(count)s instances"), len(fleet.instances)),
+        "workers": counted(_("1 worker"), _("%(count)s workers"), workers),
     }
     versions = {worker.index for worker in fleet.workers}
     if len(versions) == 1 and (index := versions.pop()):
@@ -166,9 +120,9 @@ def _all_well(fleet: Fleet) -> Message:
     return _("All well: %(instances)s, %(workers)s", **known)
 
 
-def _counted(one: Message, many: Message, count: int, **parameters: Any) -> Message:
+def counted(one: Message, many: Message, count: int, **parameters: Any) -> Message:
     return Message(one if count == 1 else many, count=count, **parameters)
 
 
 def _names(instances: Iterable[Instance]) -> Message:
-    return joined((instance.name for instance in instances), ", ", _MOST_NAMES)
+    return joined((instance.name for instance in instances), ", ", MOST_NAMES)
