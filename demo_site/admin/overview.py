@@ -23,17 +23,15 @@ def show(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if "version" in known:  # do not wait for Consul in vain
         known |= last_changes(live)
     known |= {"page": "overview", "title": gettext("Effective configuration")} | settings_groups.shown(live)
-    known |= _told_here(live, request)
+    known["pulse"] = pulse.shown(live)
     return TemplateResponse(request, "demo_site/effective_configuration.html", context | known)
 
 
 def show_status(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The part of the page that changes by itself, for the script that asks for it again and again."""
     live: Live = settings.CONFIGURATION
-    known = (
-        {"title": gettext("Effective configuration")} | _told_here(live, request) | _status(live, request.get_host())
-    )
-    return TemplateResponse(request, "demo_site/_status.html", context | known)
+    known = {"title": gettext("Effective configuration"), "pulse": pulse.shown(live)}
+    return TemplateResponse(request, "demo_site/_status.html", context | known | _status(live, request.get_host()))
 
 
 def in_brief() -> dict[str, Any]:
@@ -44,16 +42,11 @@ def in_brief() -> dict[str, Any]:
     return known
 
 
-def _told_here(live: Live, request: HttpRequest) -> dict[str, Any]:
-    agent = live.start.address
-    page = f"{agent.url}/ui/" if links.reach(agent.host, request.get_host()) else None
-    return {"consul_page": page, "pulse": pulse.shown(live)}
-
-
 def _status(live: Live, visited: str = "") -> dict[str, Any]:
     lines, index = checks.lines(live)
     found: Fleet | None = None
     known: dict[str, Any] = {"statuses": lines, "unpublished": this_worker.trouble()}
+    known["consul_page"] = _consul_page(live, visited)
     if all(line.good for line in lines if line.what == "Consul"):
         known["restorable"] = restorable(live, index)
         known["version"] = f"{index} {live.in_force.revision.index}"  # what changes with the rest of the page
@@ -63,3 +56,8 @@ def _status(live: Live, visited: str = "") -> dict[str, Any]:
         except ConsulError as error:
             known["fleet_trouble"] = error.message
     return known | {"verdict": verdict.of(found, lines, index)}
+
+
+def _consul_page(live: Live, visited: str) -> str | None:
+    agent = live.start.address
+    return f"{agent.url}/ui/" if links.reach(agent.host, visited) else None
