@@ -20,8 +20,9 @@ from demo_site.consul_agent.errors import ConsulError
 from demo_site.consul_agent.kv import Entry
 from demo_site.document.parsing import DocumentInvalid, parse
 from demo_site.environment import Environment
-from demo_site.messages import joined
+from demo_site.messages import Message, joined
 from demo_site.registration.definition import DefinitionInvalid, define
+from demo_site.templatetags import configuration
 from tests.support.admin import PATH, start_admin
 from tests.support.binaries import PROJECT
 from tests.support.documents import MESSAGE, SMALLEST, document, raw
@@ -265,3 +266,18 @@ def test_the_admin_speaks_chinese(admin, browser, consul):
         assert "已保存" in pages.text("body")
     finally:
         browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (Message("one %(what)s", what="worker"), "One worker"),
+        (Message("%(id)s is away", id="web-1"), "web-1 is away"),
+        (Message("%(first)s; more", first=Message("none is left")), "None is left; more"),
+        (Message("%(first)s; more", first=Message("%(id)s is away", id="web-1")), "web-1 is away; more"),
+        (Message.of("another program said so"), "another program said so"),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_letter_and_a_name_stays_as_it_is(message, shown, monkeypatch):
+    monkeypatch.setattr(configuration, "gettext", str)
+    assert configuration.plain_sentence(message) == shown

@@ -112,10 +112,8 @@ def test_an_unexpected_exception_is_named_by_type_and_place_and_not_by_its_text(
 def test_outline_for_strangers_has_our_words_places_and_numbers_and_nothing_else():
     problem = _("the Redis at %(place)s refuses it (%(reason)s)", place="10.0.0.1:6379", reason="WRONGPASS")
     fault = _("%(path)s: %(problem)s", path="redis_config.redis_password", problem=problem)
-    whole = _("the document at index %(index)s was rejected: %(faults)s", index=7, faults=joined([fault, "text"]))
-    assert whole.outline() == (
-        "the document at index 7 was rejected: redis_config.redis_password: the Redis at … refuses it (…); …"
-    )
+    whole = _("version %(index)s was rejected: %(faults)s", index=7, faults=joined([fault, "text"]))
+    assert whole.outline() == ("version 7 was rejected: redis_config.redis_password: the Redis at … refuses it (…); …")
     assert _("must be at least %(ge)s", ge=1).outline() == "must be at least 1"
     assert Message.of("another program's words").outline() == "…"
     assert _("CONSUL_HTTP_TOKEN_FILE %(path)s cannot be read", path="/etc/token").outline() == (

@@ -81,7 +81,7 @@ def shown(configuration):
     return {
         "readyz": health.config_state(configuration, configuration.in_force)["state"],
         "fleet": this_worker._describe(configuration, "instance").state,
-        "card": re.match(r"(?:the document at index \d+ was )?(\w+)", checks._document(configuration).text)[1],
+        "card": re.match(r"(?:version \d+ was )?(\w+)", checks._document(configuration).text)[1],
         "effective_config": effective._state_row(configuration, None).value.split(": ")[0],
         "metrics": max(states(), default=None),
     }

@@ -71,7 +71,7 @@ def test_who_rejects_it_is_red_with_the_way_back_beside(pages, admin, consul):
     pages.edit("a mistake", show_message="mistaken").save()
     index = consul.index(admin.key)
     name = f"{admin.key}.workers/elsewhere/71"
-    reason = f"the document at index {index} was rejected: redis_config.redis_port: <wrong>"
+    reason = f"version {index} was rejected: redis_config.redis_port: <wrong>"
     consul.put(name, SAID | {"state": "rejected", "index": index - 1, "rejected": index, "reason": reason})
     wait_until(lambda: pages.has(".bad[data-status=verdict]"), message="the rejection")
     assert f"Version {index} is rejected by 1 of 3 workers" in said(pages)

@@ -36,7 +36,7 @@ class Rejected:
     def reason(self) -> Message:
         """Why, in a sentence; all the faults are in `faults`."""
         faults = joined(self.faults, most=_MOST_FAULTS)
-        return _("the document at index %(index)s was rejected: %(faults)s", index=self.index, faults=faults)
+        return _("version %(index)s was rejected: %(faults)s", index=self.index, faults=faults)
 
     @property
     def status(self) -> "Status":

@@ -8,13 +8,15 @@ from urllib.parse import quote
 from django import template
 from django.template.defaultfilters import truncatechars
 from django.utils.html import format_html, format_html_join
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 
-from ..messages import translated
+from ..messages import Message, translated
 
 register = template.Library()
 _LINE_CHARACTERS = 50
 _CODE = re.compile(r"`([^`]+)`")
+_PARAMETER = re.compile(r"%\((\w+)\)s")
 # By level, a shape and a colour: whoever does not see the one sees the other.
 _ICONS = {
     "good": '<circle cx="8" cy="8" r="7" fill="#2b7a4b"/>',
@@ -28,7 +30,11 @@ def words(value: Any) -> Any:
     """A message in the visitor's language, with what stands in backticks as code; whatever else as it is."""
     if not isinstance(value, str):
         return value
-    parts = enumerate(_CODE.split(translated(value, gettext)))  # every other one stood in backticks
+    return _with_code(translated(value, gettext))
+
+
+def _with_code(text: str) -> Any:
+    parts = enumerate(_CODE.split(text))  # every other one stood in backticks
     return format_html_join("", "{}", ((format_html("<code>{}</code>", part) if n % 2 else part,) for n, part in parts))
 
 
@@ -48,6 +54,27 @@ def plain(value: Any) -> str:
 def one_line(text: str) -> str:
     """As much of a text as has room on a line beside others."""
     return truncatechars(" ".join(text.split()), _LINE_CHARACTERS)
+
+
+@register.filter
+def sentence(value: Any) -> Any:
+    """As `words`, with a capital letter where it begins with a word of ours: a name of something stays as it is."""
+    return _with_code(capfirst(translated(value, gettext))) if _is_own(value) else words(value)
+
+
+@register.filter
+def plain_sentence(value: Any) -> str:
+    """As `plain`, in the same way."""
+    return str(capfirst(plain(value))) if _is_own(value) else plain(value)
+
+
+def _is_own(value: Any) -> bool:
+    while isinstance(value, Message):
+        first = _PARAMETER.match(gettext(value.template) if value.template else "")
+        if first is None:
+            return True
+        value = value.parameters[first[1]]
+    return False
 
 
 @register.filter
