@@ -252,7 +252,9 @@ def test_a_conflict_names_who_changed_it_when_and_why(pages, admin, consul, redi
     outside, edit = (line.text for line in pages.browser.all("#conflict li"))
     assert outside == f"Changed outside of this page (version {consul.index(admin.key)})"
     saved_at = json.loads(consul.get(history(consul, admin)[0]))["saved_at"]
-    assert edit == f"editor edited, {saved_at[:10]} {saved_at[11:19]} UTC: why <they> (version {saved})"
+    when = pages.browser.one("#conflict time")
+    assert when.get_attribute("title") == f"{saved_at[:10]} {saved_at[11:19]} UTC"
+    assert edit == f"editor edited, {when.text}: why <they> (version {saved})"
     pages.press(f"#conflict [data-change='{saved}'] a")
     assert pages.browser.one(f"#version-{saved}").is_displayed()
 

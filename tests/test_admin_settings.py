@@ -73,8 +73,8 @@ def test_the_document_stands_first_then_what_is_set_and_the_rest_is_folded(pages
 
 def test_a_group_says_origin_and_time_once_and_a_row_only_what_differs(pages, admin, consul):
     caption = pages.text("[data-group=document] caption")
-    assert f"Origin: Consul key {admin.key}, ModifyIndex {consul.index(admin.key)}. Loaded: 20" in caption
-    assert "Origin: environment. Loaded: 20" in pages.text("[data-group=environment] caption")
+    assert f"Origin: Consul key {admin.key}, ModifyIndex {consul.index(admin.key)}. Loaded: " in caption
+    assert "Origin: environment. Loaded: " in pages.text("[data-group=environment] caption")
     rows = "[data-setting='redis_config.redis_{}'] .value small"
     assert pages.text(rows.format("tls")) == "default"
     assert not pages.has(rows.format("host"))
@@ -85,7 +85,7 @@ def test_a_group_says_origin_and_time_once_and_a_row_only_what_differs(pages, ad
 def test_it_says_which_process_of_which_instance_answered_and_since_when_it_runs(pages, admin):
     said = pages.text("[data-answerer]")
     (pid,) = (pid for pid in admin.worker_pids() if f"process {pid}," in said)
-    assert f"instance {pages.text('[data-instance] th')}," in said
+    assert f"instance {pages.browser.one('[data-instance]').get_attribute('data-instance')}," in said
     started = pages.browser.one("[data-answerer] time").get_attribute("datetime")
     assert abs(datetime.fromisoformat(started).timestamp() - psutil.Process(pid).create_time()) < 10
 

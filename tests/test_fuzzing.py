@@ -183,7 +183,7 @@ def read_worker(example):
     assert (found is None) == (worker.instance_of(name) is None)
     if found:
         read = instances._workers({name: Entry(name, value, 7, "session")}, 8)[found.instance]
-        instance = instances._instance(found.instance, read, None, 0)
+        instance = instances._instance(found.instance, read, None, 0, (found.address, found.port))
         assert fleet_command._sentence(instance, no_style()) and isinstance(instance.good, bool)
         assert len(f"{found.state}{found.reason or ''}") < 2_000
         for text in (found.state, found.reason):

@@ -146,7 +146,9 @@ def prepare():
         share = secret_shares.cut(session, TYPED_BEFORE)
         form, sent = body or ("", b"")
         sent = sent.replace(b"SHARE", share.encode())
-        request = RequestFactory().generic("POST" if body else "GET", path, sent, content_type=form)
+        request = RequestFactory(SERVER_NAME="localhost").generic(
+            "POST" if body else "GET", path, sent, content_type=form
+        )
         request.user, request.session = user, session
         request._messages = default_storage(request)
         request._dont_enforce_csrf_checks = True
