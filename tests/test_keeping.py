@@ -73,6 +73,16 @@ def test_agent_that_lost_its_state_gets_the_entry_back(own_consul, redis, new_me
         assert seconds_until_passing(own_consul) < REPAIR_SECONDS
 
 
+def test_catalog_that_loses_the_entry_again_and_again_gets_it_again(member, consul):
+    """From the keeper: the agent itself tells it once, and compares its entries with the catalog once a minute."""
+    for _ in range(3):
+        [found] = consul.catalog(NAME)
+        entry = {"Node": found["Node"], "ServiceID": found["ServiceID"]}
+        assert consul.api("PUT", "/v1/catalog/deregister", json=entry).ok
+        wait_until(lambda: consul.catalog(NAME), 20, "the entry to return")
+    wait_until(lambda: value(member, f"{PREFIX}_registration_ok") == 1, 20, "the registration to be kept")
+
+
 @pytest.mark.parametrize("origin", ["file", "snapshot"])
 def test_consul_that_starts_after_the_site_finds_it(own_consul, redis, new_site, origin):
     site = new_site({"CONSUL_HTTP_ADDR": own_consul.address, "CONSUL_REGISTER": "1", "SERVICE_DRAIN_SECONDS": "0"})

@@ -159,6 +159,9 @@ class Keeper:
         was_there, self._in_catalog = self._in_catalog, any(entry.place == self._definition.place for entry in own)
         if self._in_catalog:
             return
+        # What is registered the agent tells the servers once. If they cannot take it then, or lose it later, that comes
+        # with the agent's next comparison of all its entries: once a minute, and some seconds after it lost servers.
+        services.register(self._client, self._definition.payload(self._ready().status))
         if not was_there:
             raise Missing(
                 _(
@@ -167,8 +170,6 @@ class Keeper:
                     "`service:write`."
                 )
             )
-        # The agent itself compares its entries with the catalog once a minute, and some seconds after it lost servers.
-        services.register(self._client, self._definition.payload(self._ready().status))
         self._registered()
 
     def _failed(self, error: ConsulError) -> None:
