@@ -231,6 +231,15 @@ class DocumentBroken(OfDocument):
         parts.change_document()
 
 
+class DocumentRestored(DocumentBroken):
+    name = "the document broken, and restored in the admin"
+    touches = frozenset({"document", "consul", "instances"})
+    seconds = (0.5, 1.5)
+
+    def end(self, parts):
+        parts.restore_document()
+
+
 class DocumentDeleted(OfDocument):
     name = "the document deleted and put again"
 

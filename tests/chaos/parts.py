@@ -15,7 +15,7 @@ import requests
 
 from demo_site.identity import KEY, NAME
 from tests.chaos.record import Account, Record, Write
-from tests.support.admin import AdminSite
+from tests.support.admin import PATH, AdminSite
 from tests.support.binaries import PROJECT
 from tests.support.cluster import ConsulCluster
 from tests.support.editors import Editor
@@ -289,6 +289,19 @@ class Parts:
     def _edit(self, message, server):
         page = self.editor.post(self.editor.form() | {"show_message": message, "comment": "chaos"})
         assert "Saved as version" in page, page
+
+    def restore_document(self):
+        """Restore the version in force in the admin; the predecessor has none."""
+        if self.editor:
+            in_force = self.truth
+            wait_until(self.editor.can_restore, message="the worker that answers to reject what is stored")
+            self._write(self._restore, in_force.message, in_force.server)
+        else:
+            self.change_document()
+
+    def _restore(self):
+        page = self.editor.roll_back(f"{PATH}restore/", "chaos")
+        assert "saved as version" in page, page
 
     # The instances.
 

@@ -39,6 +39,11 @@ class Editor:
         answer = self.session.post(url, fields | {"comment": comment}, timeout=60, headers={"Referer": url})
         return self._checked(answer)
 
+    def can_restore(self):
+        """Whether the version in force is offered in place of what is stored."""
+        page = self._checked(self.session.get(f"{self.site.url}{PATH}restore/", timeout=30))
+        return 'id="configuration-rollback"' in page
+
     def append(self, mark):
         """Add the mark to the message, starting again from the new message after a conflict. The number of tries."""
         for tries in range(1, 100):
