@@ -189,7 +189,7 @@ def test_invalid_document_is_rejected_with_its_faults(follow, consul, config_key
     assert status.state == "rejected"
     assert status.rejected.index == consul.index(config_key)
     assert path in [fault.split(": ")[0] for fault in status.rejected.faults]
-    assert f"index {status.rejected.index}" in status.reason
+    assert f"version {status.rejected.index}" in status.reason
     assert following.live.in_force is before
 
 
