@@ -1,6 +1,6 @@
 """How Consul, Redis, the document and the registration are: each with since when, and what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from ..config.status import CURRENT, FILE, REJECTED, SNAPSHOT, STALE
 from ..consul_agent import kv, services
 from ..consul_agent.client import Client
 from ..consul_agent.errors import ConsulError
-from ..consul_agent.services import AgentEntry
+from ..consul_agent.services import AgentCheck, AgentEntry
 from ..instance import transitions
 from ..messages import Message, _, joined
 from ..registration import membership, other_nodes
@@ -130,8 +130,7 @@ def _registration(live: Live, client: Client) -> Line:
         others = other_nodes.find(client, name, service_id, entry)
     except ConsulError as error:
         return Line("Registration", "note", error.message)
-    masks = Masker(live.start.environment, live.in_force.document)
-    line = _at_the_agent(service_id, entry, masks) if entry or not others else _at_another_agent(service_id)
+    line = _at_the_agent(live, service_id, entry) if entry or not others else _at_another_agent(service_id)
     if not others:
         return line
     text = joined([line.text, *map(other_nodes.described, others)], "; ")
@@ -145,7 +144,7 @@ def _at_another_agent(service_id: str) -> Line:
     return Line("Registration", "note", _("%(id)s is not registered with this agent", id=service_id), remedy)
 
 
-def _at_the_agent(service_id: str, entry: AgentEntry | None, masks: Masker) -> Line:
+def _at_the_agent(live: Live, service_id: str, entry: AgentEntry | None) -> Line:
     if entry is None and membership.current:
         return Line("Registration", "note", _("%(id)s is about to be registered", id=service_id))
     if entry is None:
@@ -158,6 +157,13 @@ def _at_the_agent(service_id: str, entry: AgentEntry | None, masks: Masker) -> L
         return Line("Registration", "good", _("%(id)s at %(address)s, all checks passing", **place))
     checks = joined((_("%(name)s: %(status)s", name=c.name, status=Message(c.status)) for c in failing), ", ")
     text = _("%(id)s at %(address)s gets no traffic: %(checks)s", **place, checks=checks)
-    outputs = joined(dict.fromkeys(masks.clean(check.output) for check in failing if check.output), most=_MOST_OUTPUTS)
-    remedy = _("What the check says: %(output)s", output=outputs) if outputs else _("See what the check asks.")
-    return Line("Registration", "bad", text, remedy)
+    return Line("Registration", "bad", text, _what_they_say(live, failing))
+
+
+def _what_they_say(live: Live, failing: Iterable[AgentCheck]) -> Message:
+    outputs = dict.fromkeys(check.output for check in failing if check.output)
+    if not outputs:
+        return _("See what the check asks.")
+    masks = Masker(live.start.environment, live.in_force.document)
+    said = joined((masks.clean(output) for output in outputs), most=_MOST_OUTPUTS)
+    return _("What the check says: %(output)s", output=said)
