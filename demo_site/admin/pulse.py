@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from ..config.live import Live
 from ..metrics.pulse import SECONDS, WINDOW, Sample, clock, samples, time_of_day
-from ..registration.definition import DefinitionInvalid, instance_id
+from ..registration.definition import known_instance_id
 
 WIDTH, HEIGHT = WINDOW, 60  # of the picture: a unit is a second
 _ROW_SECONDS = 30
@@ -40,14 +40,7 @@ class Row(NamedTuple):
 
 def shown(live: Live) -> dict[str, Any]:
     """For the template."""
-    return {"instance": _instance(live)} | drawn(samples(), clock())
-
-
-def _instance(live: Live) -> str:
-    try:
-        return instance_id(live.start.environment)
-    except DefinitionInvalid:
-        return ""
+    return {"instance": known_instance_id(live.start.environment)} | drawn(samples(), clock())
 
 
 def drawn(found: list[Sample], now: float) -> dict[str, Any]:

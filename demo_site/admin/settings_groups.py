@@ -9,7 +9,7 @@ from typing import Any
 from ..config.live import Live
 from ..messages import Message
 from ..monitoring.effective import DEFAULT, ENVIRONMENT, Row, by_source
-from ..registration.definition import DefinitionInvalid, instance_id
+from ..registration.definition import known_instance_id
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Answerer:
 
 def shown(live: Live) -> dict[str, Any]:
     """What the template of the settings needs."""
-    return {"groups": _groups(live), "answerer": _answerer(live)}
+    answerer = Answerer(known_instance_id(live.start.environment), os.getpid(), live.process_started_at)
+    return {"groups": _groups(live), "answerer": answerer}
 
 
 def _groups(live: Live) -> list[Group]:
@@ -52,11 +53,3 @@ def _groups(live: Live) -> list[Group]:
 
 def _split(rows: list[Row], belongs: Callable[[Row], bool]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if belongs(row)], [row for row in rows if not belongs(row)]
-
-
-def _answerer(live: Live) -> Answerer:
-    try:
-        instance = instance_id(live.start.environment)
-    except DefinitionInvalid:
-        instance = None
-    return Answerer(instance, os.getpid(), live.process_started_at)

@@ -64,10 +64,10 @@ def report(out: OutputWrapper, style: Style) -> Report:
 def summary(stored_index: int | None) -> str:
     """What the workers run, in a few words; nothing while that cannot be read, because the rows matter more."""
     try:
-        instances = _fleet(Timeouts(connect=0.5, read=1.0), stored_index).instances
+        found = _fleet(Timeouts(connect=0.5, read=1.0), stored_index)
     except ConsulError:
         return ""
-    counts = Counter((worker.state, worker.index) for instance in instances for worker in instance.workers)
+    counts = Counter((worker.state, worker.index) for worker in found.workers)
     return ", ".join(f"{count} {state} on version {index}" for (state, index), count in counts.items())
 
 
@@ -79,8 +79,7 @@ def _fleet(timeouts: Timeouts, stored_index: int | None) -> Fleet:
 
 def _reasons(found: Fleet, style: Style) -> list[str]:
     """Such as "rejected, 2 workers: REASON"."""
-    workers = (worker for instance in found.instances for worker in instance.workers if worker.reason)
-    counts = Counter((worker.state, worker.reason) for worker in workers)
+    counts = Counter((worker.state, worker.reason) for worker in found.workers if worker.reason)
     return [
         coloured(state, Message.of(f"{state}, {count} worker{'s'[: count > 1]}: {reason}"), style)
         for (state, reason), count in counts.items()

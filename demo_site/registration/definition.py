@@ -164,6 +164,14 @@ def instance_id(environment: Environment) -> str:
     return define(environment, address="localhost", port=environment["SERVICE_PORT"] or listeners.runserver_port).id
 
 
+def known_instance_id(environment: Environment) -> str | None:
+    """The same, or None where the definition is invalid: another place says why."""
+    try:
+        return instance_id(environment)
+    except DefinitionInvalid:
+        return None
+
+
 def instance_place(environment: Environment) -> tuple[str, int]:
     """The address and port at which others reach this instance; no address where only the local agent knows it."""
     where = bound() or Bound(DEFAULT_ADDRESS, listeners.runserver_port or DEFAULT_PORT)

@@ -109,12 +109,9 @@ def _instance() -> str:
 @functools.cache
 def _instance_id(*_where: Any) -> str:
     """As it is registered, and as the fleet shows it. It depends on where the instance listens."""
-    from ..registration.definition import DefinitionInvalid, instance_id  # the settings import this module
+    from ..registration.definition import known_instance_id  # the settings import this module
 
-    try:
-        return instance_id(settings.CONFIGURATION.start.environment)
-    except DefinitionInvalid:
-        return socket.gethostname()
+    return known_instance_id(settings.CONFIGURATION.start.environment) or socket.gethostname()
 
 
 def _masks(record: logging.LogRecord) -> "Masker | None":
