@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
+
 from tests.support.binaries import PROJECT
 from tests.support.waiting import wait_until
 
@@ -60,14 +62,30 @@ class ServerProcess:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def wait_ready(self, is_ready, *, bound=BOUND, ignoring=()):
-        """Wait until `is_ready()`; fail at once, with the log, when the process ends before."""
+        """Wait until `is_ready()`; fail at once, with the log, when the process ends before.
+
+        One that does neither is made to end with the stacks of its threads in the log: how else would anybody know
+        what a process waited for on a machine that is gone?
+        """
 
         def ready_or_ended():
             return not self.running or is_ready()
 
-        wait_until(ready_or_ended, bound=bound, message=f"{self.label} to answer", ignoring=ignoring)
+        try:
+            wait_until(ready_or_ended, bound=bound, message=f"{self.label} to answer", ignoring=ignoring)
+        except AssertionError as error:
+            self._abort()
+            raise AssertionError(f"{error}\n{self.log()[-20_000:]}") from error
         if not self.running:
             raise AssertionError(f"{self.label} ended with status {self.process.returncode}:\n{self.log()[-4000:]}")
+
+    def _abort(self):
+        """End the process and its children, one after another so that their last words do not mix."""
+        process = psutil.Process(self.pid)
+        for each in (*reversed(process.children(recursive=True)), process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGABRT)
+            psutil.wait_procs([each], timeout=10)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -121,4 +139,4 @@ def printed_by(module, *arguments, bound=120):
 def clean_environment(home):
     """The variables that every process needs, and nothing else of the developer's shell."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
-    return {**kept, "HOME": str(home), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+    return {**kept, "HOME": str(home), "LANG": "C.UTF-8", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
