@@ -1,6 +1,8 @@
 """The counter: a plain Redis key. No other module changes it."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
@@ -12,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from demo_site import metrics
 from demo_site.identity import COUNTER_KEY
 from demo_site.redis_cache.diagnosis import diagnose
+from demo_site.redis_cache.exchange import Exchange
 from demo_site.redis_cache.pool import CannotConnect
 from demo_site.redis_cache.probe import explained, told
 
@@ -59,6 +62,18 @@ async def count() -> Hit:
     return Hit(number, document)
 
 
+def _begin(hits: int) -> tuple[Exchange, Callable[[], Committed[Counted]]] | None:
+    """Send the command at once, if the client that `get_redis_connection` would return has a connection ready."""
+    in_force = settings.CONFIGURATION.in_force
+    redis = in_force.client.usable
+    if redis is None or _breaker_of(in_force.client).is_open:
+        return None
+    exchange = Exchange.begin(redis.connection_pool, "INCRBY", COUNTER_KEY, hits)
+    if exchange is None:
+        return None
+    return exchange, partial(_counted, in_force.client, in_force.document, exchange.reply)
+
+
 def _increment(hits: int) -> Committed[Counted]:
     """Add `hits` in one command. Returns the last number of the range, and the document in force."""
     while True:
@@ -73,18 +88,24 @@ def _increment(hits: int) -> Committed[Counted]:
             raise
         if settings.CONFIGURATION.in_force is in_force:
             break  # no swap in between: connection and document belong to one configuration
+    return _counted(in_force.client, in_force.document, partial(redis.incrby, COUNTER_KEY, hits))
+
+
+def _counted(client: Any, document: Counted, reply: Callable[[], Any]) -> Committed[Counted]:
+    """The last number of the range, which is Redis's reply, and the document with which it was counted."""
+    breaker = _breaker_of(client)
     try:
-        number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)
+        number = reply()
     except RedisError as error:
-        _failed(breaker, in_force.client, error)
+        _failed(breaker, client, error)
         if isinstance(error, ReadOnlyError):  # it was a primary: its name may be another server's now
-            in_force.client.drop()
+            client.drop()
         raise
     if not isinstance(number, int):  # the error of int() would repeat it
         raise TypeError("what answers INCR with no number is not Redis")
     if (seconds := breaker.succeeded()) is not None:
         logger.info("Redis is back after %.1f s, page views are counted again", seconds)
-    return Committed(number, in_force.document)
+    return Committed(number, document)
 
 
 def _failed(breaker: Breaker, client: Any, error: RedisError) -> None:
@@ -110,7 +131,7 @@ def _kind(error: BaseException | None) -> str:
     return "connection_lost" if is_lost else "error_reply"
 
 
-_commits = GroupCommit(_increment, deadline=DEADLINE)
+_commits = GroupCommit(_increment, deadline=DEADLINE, begin=_begin)
 _guarded: tuple[Any, Breaker] = (None, Breaker())
 
 

@@ -3,13 +3,15 @@
 import asyncio
 import gc
 import random
+import socket
 import threading
 import time
 import tracemalloc
+from functools import partial
 
 import pytest
 
-from counter.group_commit import CommitFailed, Committed, GroupCommit
+from counter.group_commit import PATIENCE, CommitFailed, Committed, GroupCommit
 
 DEADLINE = 30  # seconds; what takes longer, takes for ever
 
@@ -147,6 +149,179 @@ def test_cancelled_callers_leave_nothing():
     assert after[:2] == before[:2]
     # One object that is left of each would be a megabyte; threads of other tests may allocate meanwhile, too.
     assert after[2] - before[2] < 500_000, "bytes, of 10,000 callers"
+
+
+class Wire:
+    """Commits that are sent at once, and answered as the test says; `commit` is what the thread does if none can be."""
+
+    def __init__(self, deadline=DEADLINE, *, finish=None):
+        self.near, self.far = socket.socketpair()
+        self.sizes, self.in_thread, self.value = [], [], 0
+        self.is_ready, self.received = True, b""
+        self.finish = finish or self._finish
+        self.commits = GroupCommit(self._commit, deadline, self._begin)
+
+    @property
+    def file(self):
+        return self.near.fileno()
+
+    def is_complete(self):
+        self.received += self.near.recv(100)
+        return self.received.endswith(b".")
+
+    def answer(self, data=b"."):
+        self.far.sendall(data)
+
+    def _begin(self, size):
+        if not self.is_ready:
+            return None
+        self.sizes.append(size)
+        return self, partial(self.finish, size)
+
+    def _commit(self, size):
+        self.sizes.append(size)
+        return self._finish(size)
+
+    def _finish(self, size):
+        if threading.current_thread() is not threading.main_thread():
+            self.in_thread.append(size)
+        while not self.received.endswith(b".") and self.is_ready:
+            self.received += self.near.recv(100)
+        self.received = b""
+        self.value += size
+        return Committed(self.value, "context")
+
+    async def first_and_others(self, others=7):
+        tasks = [asyncio.create_task(self.commits.take())]
+        await asyncio.sleep(0)
+        tasks += [asyncio.create_task(self.commits.take()) for _ in range(others)]
+        await asyncio.sleep(0)
+        return tasks
+
+
+@pytest.fixture
+def wire():
+    wire = Wire()
+    with wire.near, wire.far:
+        yield wire
+
+
+def test_event_loop_awaits_the_answer_by_itself(wire):
+    async def visit():
+        tasks = await wire.first_and_others()
+        wire.answer()
+        await tasks[0]
+        wire.answer()
+        return await outcomes(tasks)
+
+    numbers = [committed.last for committed in asyncio.run(visit())]
+    assert (wire.sizes, wire.in_thread) == ([1, 7], [])
+    assert sorted(numbers) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_thread_waits_for_the_rest_of_an_answer(wire):
+    async def visit():
+        tasks = await wire.first_and_others(0)
+        wire.answer(b"the beginning")
+        while wire.commits._watched:
+            await asyncio.sleep(0.001)
+        later = asyncio.create_task(wire.commits.take())
+        await asyncio.sleep(0)
+        wire.answer()
+        first = await outcomes(tasks)
+        wire.answer()
+        return first + await outcomes([later])
+
+    assert [committed.last for committed in asyncio.run(visit())] == [1, 2]
+    assert (wire.sizes, wire.in_thread) == ([1, 1], [1])
+
+
+def test_thread_waits_for_an_answer_that_does_not_come_soon(wire):
+    async def visit():
+        tasks = await wire.first_and_others(0)
+        while wire.commits._watched:
+            await asyncio.sleep(PATIENCE / 10)
+        assert not tasks[0].done()
+        wire.answer()
+        return await outcomes(tasks)
+
+    assert [committed.last for committed in asyncio.run(visit())] == [1]
+    assert wire.in_thread == [1]
+
+
+def test_answer_that_never_comes_fails_its_callers_at_the_deadline():
+    wire = Wire(deadline=3 * PATIENCE)
+
+    async def visit():
+        failures = await outcomes(await wire.first_and_others())
+        wire.answer()
+        while wire.commits._in_progress:
+            await asyncio.sleep(0.001)
+        following = asyncio.create_task(wire.commits.take())
+        await asyncio.sleep(0)
+        wire.answer()
+        return failures, await following
+
+    with wire.near, wire.far:
+        failures, committed = asyncio.run(visit())
+    assert {type(failure.__cause__) for failure in failures} == {TimeoutError}
+    assert wire.sizes == [1, 1], "nobody is counted who has had his answer"
+    assert committed == (2, "context")
+
+
+def test_thread_commits_what_cannot_be_sent_at_once(wire):
+    wire.is_ready = False
+
+    async def visit():
+        return await outcomes(await wire.first_and_others())
+
+    assert sorted(committed.last for committed in asyncio.run(visit())) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert wire.sizes == wire.in_thread == [1, 7]
+
+
+def test_failure_to_send_fails_the_callers(wire):
+    error = OSError("lost")
+
+    def begin(size):
+        raise error
+
+    wire.commits._begin = begin
+
+    async def visit():
+        return await outcomes(await wire.first_and_others())
+
+    assert {failure.__cause__ for failure in asyncio.run(visit())} == {error}
+
+
+def test_failure_on_the_loop_or_in_the_thread_is_the_callers():
+    def finish(size):
+        raise OSError("an error reply")
+
+    wire = Wire(finish=finish)
+
+    async def visit(data):
+        tasks = await wire.first_and_others(0)
+        wire.answer(data)
+        return await outcomes(tasks)
+
+    with wire.near, wire.far:
+        for data in (b".", b"-"):
+            (failure,) = asyncio.run(visit(data))
+            assert isinstance(failure.__cause__, OSError)
+
+
+def test_loop_that_is_gone_leaves_nothing_that_the_next_one_waits_for(wire):
+    async def leave():
+        await wire.first_and_others()
+
+    async def visit():
+        task = asyncio.create_task(wire.commits.take())
+        await asyncio.sleep(0)
+        wire.answer()
+        return await asyncio.wait_for(task, DEADLINE)
+
+    asyncio.run(leave())
+    assert asyncio.run(visit()).last == 1
 
 
 class Counter:

@@ -34,6 +34,11 @@ class LazyClient:
         """For people: its server, or what the document says of it while none is known."""
         return self.server or where(self.config)
 
+    @property
+    def usable(self) -> Any:
+        """What `get` returns without waiting, if there is such a client."""
+        return self._usable
+
     def get(self) -> Any:
         """The client, always the same one. Raises `NoServer` where there is none now."""
         return self._usable or self._build()

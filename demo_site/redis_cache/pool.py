@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import os
+import select
 import socket
 import ssl
 import time
@@ -82,7 +84,30 @@ class _Deadline:
 
 
 class DeadlineSocket(_Deadline, socket.socket):
-    """TCP, or a Unix socket."""
+    """TCP, or a Unix socket. With a time-out it never blocks in the kernel; Python polls it before it uses it."""
+
+    early = b""  # what has been received: `recv` returns it next
+
+    def receive_early(self) -> bytes:
+        """What has arrived, up to 4 KiB. It stays in `early`."""
+        with contextlib.suppress(OSError):  # `recv` finds the connection lost as well
+            self.early = os.read(self.fileno(), 4096)
+        return self.early
+
+    def recv(self, *args: Any) -> bytes:
+        if self.early:
+            early, self.early = self.early, b""
+            return early
+        return super().recv(*args)
+
+    def sendall(self, data: Any, *args: Any) -> None:
+        """As usual, but without the poll where the kernel takes it all at once."""
+        try:
+            sent = os.write(self.fileno(), data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            super().sendall(data[sent:], *args)
 
 
 class DeadlineTlsSocket(_Deadline, ssl.SSLSocket):
@@ -97,6 +122,7 @@ class ConnectRetrying(AbstractConnection):
     (the resolver has already retried).
     """
 
+    is_read = False  # certainly: nothing of a reply is left with redis-py's parser
     _is_counted = False
     _deadline = 0.0
 
@@ -105,10 +131,25 @@ class ConnectRetrying(AbstractConnection):
         """For the next attempt to connect: redis-py reads it for each address that the server's name has."""
         return max(min(CONNECT_TIMEOUT, self._deadline - time.monotonic()), 0.001)
 
+    @property
+    def socket(self) -> Any:
+        """None while it is not connected."""
+        return self._sock
+
     def fileno(self) -> int:
         """For `poll`."""
-        sock: Any = self._sock
-        return int(sock.fileno())
+        return int(self.socket.fileno())
+
+    def has_news(self) -> bool:
+        """Whether there is something to read, if only the end. Does not wait."""
+        if not self.is_read:
+            try:
+                return bool(self.can_read(0))
+            except (RedisError, OSError):  # the end
+                return True
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def connect(self) -> None:
         """Connect unless connected. Raises `CannotConnect`, or redis-py's `TimeoutError` or `AuthenticationError`.
@@ -116,6 +157,7 @@ class ConnectRetrying(AbstractConnection):
         The pool calls it whenever it lends the connection: from now on the exchange may take `EXCHANGE_TIMEOUT`, in
         which only the resolver's time, for a new connection, is not contained.
         """
+        self.is_read = False
         self._deadline = time.monotonic() + EXCHANGE_TIMEOUT
         if self.is_connected:
             self._bound(self._sock)
@@ -243,8 +285,38 @@ class RetirablePool(ConnectionPool):
         self._retired = True
         self.disconnect(inuse_connections=False)
 
+    def get_ready(self) -> Any:
+        """An idle connection, for `put_back`, if there is one that is made and has nothing to read. Does not wait.
+
+        redis-py's own lending tells its metrics and its events: that takes as long as to send a command.
+        """
+        if self.connection_class is TlsConnection:  # whether its descriptor can be read says little about a reply
+            return None
+        self._checkpid()
+        with self._lock:
+            if not self._available_connections:
+                return None
+            connection: Any = self._available_connections[-1]
+            if not connection.is_connected or connection.has_news():
+                return None  # `get_connection` takes the same one, and connects it
+            self._available_connections.pop()
+            self._in_use_connections.add(connection)
+        connection.connect()
+        return connection
+
+    def put_back(self, connection: Any) -> None:
+        """Take back a connection whose reply has been read, and was all that came."""
+        connection.is_read = True
+        with self._lock:
+            self._in_use_connections.remove(connection)
+            self._available_connections.append(connection)
+        self._close_if_retired()
+
     def release(self, connection: Any) -> None:
         """Take a connection back, then check: a pool that was retired meanwhile must not keep it."""
         super().release(connection)
+        self._close_if_retired()
+
+    def _close_if_retired(self) -> None:
         if self._retired:
             self.disconnect(inuse_connections=False)

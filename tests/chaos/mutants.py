@@ -34,11 +34,13 @@ MUTANTS = [
     Mutant(
         "an INCR whose reply was lost is sent again",
         "counter/hits.py",
-        "        number = redis.incr(COUNTER_KEY) if hits == 1 else redis.incrby(COUNTER_KEY, hits)\n",
+        "    return exchange, partial(_counted, in_force.client, in_force.document, exchange.reply)\n",
+        "    def reply():\n"
         "        try:\n"
-        "            number = redis.incrby(COUNTER_KEY, hits)\n"
+        "            return exchange.reply()\n"
         "        except RedisConnectionError:\n"
-        "            number = redis.incrby(COUNTER_KEY, hits)\n",
+        "            return redis.incrby(COUNTER_KEY, hits)\n\n"
+        "    return exchange, partial(_counted, in_force.client, in_force.document, reply)\n",
         SHORT_RUN,
     ),
     Mutant(
