@@ -30,22 +30,29 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; writes nothing")
     parser.add_argument("--only", choices=("throughput", "costs"), help="measure one half; the other stays as it is")
     options = parser.parse_args()
-    rounds, seconds = (3, 2) if options.quick else (9, 2)  # wrk takes whole seconds
+    halves = {"throughput": _throughput, "costs": _costs}
+    results = {"machine": _machine()}
     with backends() as parts:
-        results = {"machine": _machine()}
-        if options.only != "costs":
-            results["throughput"] = {
-                setting.name: _told(setting.title, throughput.measure(parts, setting, rounds, seconds))
-                for setting in throughput.SETTINGS
-            }
-        if options.only != "throughput":
-            results["costs"] = _costs(parts, options.quick)
+        for name in [options.only] if options.only else halves:
+            results[name] = halves[name](parts, options.quick)
+            if not options.quick:
+                _write(results)  # each half by itself: what is measured stays measured, whatever happens to the other
     print(tables.text(results))
-    if not options.quick:
-        results = json.loads(RESULTS.read_text()) | results
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-        CHART.write_text(chart.svg(results["throughput"]))
-        PAGE.write_text(tables.updated(PAGE.read_text(), results))
+
+
+def _write(measured: dict) -> None:
+    results = json.loads(RESULTS.read_text()) | measured
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    CHART.write_text(chart.svg(results["throughput"]))
+    PAGE.write_text(tables.updated(PAGE.read_text(), results))
+
+
+def _throughput(parts, quick: bool) -> dict:
+    rounds, seconds = (3, 2) if quick else (9, 2)  # wrk takes whole seconds
+    return {
+        setting.name: _told(setting.title, throughput.measure(parts, setting, rounds, seconds))
+        for setting in throughput.SETTINGS
+    }
 
 
 def _costs(parts, quick: bool) -> dict:

@@ -16,15 +16,10 @@ from . import metrics  # noqa: E402
 from .serving import logs  # noqa: E402
 from .startup import ending_gunicorn  # noqa: E402
 
-_OF_DJANGO_REDIS = ("django_redis.cache", "django_redis.serializers.pickle", "django_redis.compressors.identity")
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 with ending_gunicorn(logs.say):
     django.setup(set_prefix=False)
-    # What the first request would import. Several threads of a worker would import it at once, beside the watch, and
-    # meet half-initialised modules: a worker that replaced a dead one answered 500 to its first visitors.
-    for module in ("demo_site.urls", "demo_site.redis_cache.client", *_OF_DJANGO_REDIS):
-        import_module(module)
+    import_module("demo_site.serving.background").import_for_requests()
 
 from .serving import lean  # noqa: E402
 from .serving.django_requests import DjangoRequests  # noqa: E402

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from importlib import import_module
 
 from django.conf import settings
 
@@ -13,9 +14,22 @@ from ..config.server_watch import ServerWatch
 from ..fleet import this_worker
 from ..metrics import pulse
 
+_OF_DJANGO_REDIS = ("django_redis.cache", "django_redis.serializers.pickle", "django_redis.compressors.identity")
+
+
+def import_for_requests() -> None:
+    """Import what the first request would, for `start` or earlier, before the fork.
+
+    Threads that import at once, some for a request and some for what is here, can meet half-initialised modules: a
+    worker that replaced a dead one answered 500 to its first visitors.
+    """
+    for module in ("demo_site.urls", "demo_site.redis_cache.client", *_OF_DJANGO_REDIS):
+        import_module(module)
+
 
 def start() -> None:
     """Follow the configuration and publish this worker. Call it once in each serving process, after the fork."""
+    import_for_requests()
     live: Live = settings.CONFIGURATION
     live.serve()
     server_watch = ServerWatch(live)
