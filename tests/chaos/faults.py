@@ -222,6 +222,7 @@ class DocumentEdited(OfDocument):
 
 
 class DocumentBroken(OfDocument):
+    touches = frozenset({"document", "a start"})
     name = "the document broken"
 
     def begin(self, parts):
@@ -241,6 +242,7 @@ class DocumentRestored(DocumentBroken):
 
 
 class DocumentDeleted(OfDocument):
+    touches = frozenset({"document", "a start"})
     name = "the document deleted and put again"
 
     def begin(self, parts):
@@ -290,6 +292,7 @@ class Reloaded(OfInstances):
 
 
 class InstanceKilled(OfInstances):
+    touches = frozenset({"instances", "a start"})  # one without a valid document ends
     name = "an instance killed"
     cuts = True
 
@@ -303,6 +306,7 @@ class InstanceKilled(OfInstances):
 class InstanceRolled(OfInstances):
     """What a deployment does: SIGTERM, its end, a start."""
 
+    touches = frozenset({"instances", "a start"})
     name = "an instance rolled"
     hides = leaves = True
     seconds = (0.0, 0.5)
@@ -316,7 +320,7 @@ class InstanceRolled(OfInstances):
 
 class InstanceAdded(OfInstances):
     name = "one more instance comes and leaves"
-    touches = frozenset({"instances", "consul"})  # a first start needs Consul
+    touches = frozenset({"instances", "consul", "a start"})  # a first start needs Consul
     seconds = (3.0, 5.0)
 
     def begin(self, parts):
