@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from demo_site.consul_agent import catalog
 from demo_site.document.model import RedisConfig
 from demo_site.redis_cache import probe
 from demo_site.redis_cache.client import open_client
 from demo_site.redis_cache.finder import Finder
+from demo_site.redis_cache.lazy import LazyClient
+from demo_site.redis_cache.pool import LostAtOnce
 from demo_site.redis_cache.servers import Server
 from tests.support.certificates import make_certificates
+from tests.support.peers import Peer
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.secrets import GUARD
@@ -166,6 +170,18 @@ def test_redis_that_speaks_only_tls_is_named_as_such(tls_redis, mutual_redis):
         text = faults(given)["redis_tls"]
         assert "speaks only TLS" in text
         assert "Set redis_tls to true" in text
+
+
+def test_connection_that_served_and_is_lost_costs_no_attempt_in_tls():
+    connections = []
+    with Peer(connections.append) as peer:
+        config = RedisConfig(redis_host="127.0.0.1", redis_port=peer.port, redis_db=0)
+        error = RedisConnectionError("Connection closed by server.")
+        assert probe.explained(LazyClient(config, probe.find(config)), error) is error
+        assert not connections
+        new = LostAtOnce(*error.args)
+        assert probe.explained(LazyClient(config, probe.find(config)), new) is new
+        assert len(connections) == 1
 
 
 def test_redis_that_speaks_no_tls_is_told(own_redis, certificates):

@@ -36,6 +36,10 @@ class NoServer(CannotConnect):
     """It is not known now which server the document means, or nothing may be sent to it."""
 
 
+class LostAtOnce(RedisConnectionError):
+    """The connection was made, and lost before the first reply."""
+
+
 class HandshakeTimeout(TimeoutError):
     """The peer took the connection, and did not answer in TLS."""
 
@@ -123,7 +127,7 @@ class ConnectRetrying(AbstractConnection):
     """
 
     is_read = False  # certainly: nothing of a reply is left with redis-py's parser
-    _is_counted = False
+    _is_counted = _has_replied = False
     _deadline = 0.0
 
     @property  # type: ignore[misc]  # nobody sets it
@@ -178,12 +182,15 @@ class ConnectRetrying(AbstractConnection):
         No error has the password, nor have the frames that it came through.
         """
         try:
-            return super().read_response(*args, **kwargs)
+            reply = super().read_response(*args, **kwargs)
         except RedisError as error:
             error.args = (_without_password(str(error), self.password),)
-            raise error.with_traceback(None) from None
+            is_lost = type(error) is RedisConnectionError and not self._has_replied
+            raise (LostAtOnce(*error.args) if is_lost else error).with_traceback(None) from None
         except (ValueError, OverflowError, RecursionError) as error:  # its text is the reply's
             raise InvalidResponse(f"a reply that is not Redis's ({type(error).__name__})") from None
+        self._has_replied = True
+        return reply
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
         super().disconnect(*args, **kwargs)
@@ -197,6 +204,7 @@ class ConnectRetrying(AbstractConnection):
             sock = DeadlineSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         sock.settimeout(self.socket_timeout)
         self._bound(sock)
+        self._has_replied = False
         return sock
 
     def _bound(self, sock: Any) -> None:

@@ -18,6 +18,7 @@ from . import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 from .diagnosis import LOST, CounterFull, NotRedis, OnlyTls, diagnose
 from .finder import Finder
 from .lazy import LazyClient
+from .pool import CannotConnect, LostAtOnce
 from .servers import NotFound, Seeker, Server, moves
 
 _MOST_SECONDS = 3.0  # for all that a catalog names, which may be many
@@ -102,9 +103,10 @@ def what_is_wrong(error: Exception, place: object) -> Message:
 
 
 def explained(client: LazyClient, error: Exception) -> Exception:
-    """`OnlyTls`, if that is why a connection without TLS was lost: the server says no word of it. Else the error."""
+    """`OnlyTls`, if a new connection was lost for want of TLS, of which the server says no word; else the error."""
     server, config = client.server, client.config
-    if server is None or server.socket or config.redis_tls or diagnose(error) != LOST:
+    is_lost = isinstance(error, (CannotConnect, LostAtOnce)) and diagnose(error) == LOST
+    if server is None or server.socket or config.redis_tls or not is_lost:
         return error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent that is worth protecting
