@@ -37,12 +37,15 @@ def main() -> int:
         done, violations = _both(seed, options, peer)
         runs.append(done)
         failed = failed or bool(violations)
-    results = {"machine": _machine(), "seconds": options.seconds, "runs": runs}
-    if options.write:
-        RESULTS.write_text(json.dumps(results) + "\n")
-        CHART.write_text(report.svg(runs[0]))
-        PAGE.write_text(report.updated(PAGE.read_text(), results))
+        if options.write:  # after each: what is measured stays measured, whatever becomes of the next
+            _write({"machine": _machine(), "seconds": options.seconds, "runs": runs})
     return 1 if failed else 0
+
+
+def _write(results):
+    RESULTS.write_text(json.dumps(results) + "\n")
+    CHART.write_text(report.svg(results["runs"][0]))
+    PAGE.write_text(report.updated(PAGE.read_text(), results))
 
 
 def _both(seed, options, peer):

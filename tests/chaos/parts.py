@@ -335,17 +335,22 @@ class Parts:
         return [_ready(latest.get(instance.name, [])) for instance in self.instances]
 
     def wait_followed(self, bound):
-        """Wait until every instance says that the last document is in force."""
+        """Wait until every instance that runs says that the last document is in force."""
         if self.is_site:
             since, truth = self.now(), self.truth
-            wait_until(lambda: self._follow(since, truth), bound, "all instances to follow", 0.05)
+            try:
+                wait_until(lambda: self._follow(since, truth), bound, "all instances to follow", 0.05)
+            except AssertionError as error:
+                last = {look.instance: look for look in self.record.looks if look.path == "/readyz"}
+                logs = [f"{each.name}: {last.get(each.name)}\n{each.log()[-4000:]}" for each in self.instances]
+                raise AssertionError("\n".join([f"{error}; the truth is {truth}", *logs])) from error
 
     def _follow(self, since, truth):
         seen = {}
         for look in reversed(self.record.looks[-400:]):
             if look.path == "/readyz" and look.began >= since:
                 seen.setdefault(look.instance, []).append(look.index == truth.index and look.state == "current")
-        return all(len(seen.get(each.name, [])) >= 3 and all(seen[each.name][:3]) for each in self.instances)
+        return all(len(seen.get(each.name, [])) >= 3 and all(seen[each.name][:3]) for each in self.running())
 
     def try_to_log_in(self, instance):
         """The admin's database is written to; whatever comes of it, the instance goes on."""
