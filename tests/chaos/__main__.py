@@ -57,6 +57,12 @@ def _both(seed, options, peer):
     for violation in found:
         print(f"==> VIOLATION: {violation}", flush=True)
     if found:
+        folder = PROJECT / ".local" / f"chaos-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        record.save(folder / "record.jsonl")
+        for name, log in record.logs.items():
+            (folder / f"{name}.log").write_text(log)
+        print(f"==> the record and the logs: {folder}")
         print(f"==> to repeat it: CHAOS_SECONDS={options.seconds:.0f} make chaos ARGS='--seed {seed}'", flush=True)
     done = {"seed": seed, "site": report.summary(record)}
     if peer:

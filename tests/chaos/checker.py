@@ -176,7 +176,9 @@ def unclean_answers(record: Record) -> Iterator[Violation]:
     for answer in record.answers:
         if answer.number is None and answer.status != 503 and not _is_cut_by_a_fault(record.steps, answer):
             yield Violation(
-                "an unclean answer", answer.ended, f"{answer.status} after {answer.ended - answer.began:.2f} s"
+                "an unclean answer",
+                answer.ended,
+                f"{answer.status} after {answer.ended - answer.began:.2f} s {answer.why}",
             )
 
 

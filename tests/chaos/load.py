@@ -51,7 +51,7 @@ class Load:
     async def _visit(self, client):
         connection = None
         while not self._over:
-            began, message, number = self._parts.now(), "", None
+            began, message, number, why = self._parts.now(), "", None, ""
             late = self._late_total
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -61,10 +61,10 @@ class Load:
                     message, number = _page(body)
             except TimeoutError:
                 status, lasts = TIMEOUT, False
-            except (OSError, EOFError, ValueError):
-                status, lasts = CUT, False
+            except (OSError, EOFError, ValueError) as error:
+                status, lasts, why = CUT, False, repr(error)[:200]
             ended, late = self._parts.now(), self._late_total - late
-            self._record.answers.append(Answer(client, began, ended, status, message, number, late))
+            self._record.answers.append(Answer(client, began, ended, status, message, number, late, why))
             if not lasts:
                 connection = _closed(connection)
             await asyncio.sleep(PAUSE if number else PAUSE * 5)

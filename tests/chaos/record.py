@@ -10,7 +10,7 @@ CUT, TIMEOUT = 0, -1  # instead of a status: the connection ended without a whol
 class Answer:
     """What a visitor got through the load balancer. `message` and `number` are those of a page.
 
-    `late`: by how much the asking process itself was held up meanwhile.
+    `late`: by how much the asking process itself was held up meanwhile. `why`: how an answer that was cut ended.
     """
 
     client: int
@@ -20,6 +20,7 @@ class Answer:
     message: str = ""
     number: int | None = None
     late: float = 0.0
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Record:
     """A whole run.
 
     `resources`: for each instance, and for Consul, what it used before and after the faults. `restarts`: instances that
-    had ended and were started by hand. `load`: when the load began and ended.
+    had ended and were started by hand. `load`: when the load began and ended. `logs`: of the processes, by name.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -95,6 +96,7 @@ class Record:
     resources: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     restarts: int = 0
     load: tuple[float, float] = (0.0, 0.0)
+    logs: dict[str, str] = field(default_factory=dict)
 
     def save(self, path):
         """Everything, for a look at a run afterwards: one JSON object a line."""

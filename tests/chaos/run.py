@@ -37,6 +37,8 @@ def run(seed, *, seconds=None, count=None, predecessor=None):
         parts.record.load = began, parts.now()
         parts.record.accounts = parts.accounts(hits)
         parts.record.resources = _left(parts, before)
+        parts.record.logs = {each.label: each.log() for each in (parts.balancer, parts.cluster.agent)}
+        parts.record.logs |= {instance.name: instance.log() for instance in parts.instances}
         return parts.record
 
 
