@@ -5,7 +5,14 @@ from html import escape
 from bench.parts import NAMES
 from bench.throughput import SETTINGS
 
-_COLOURS = {"site": "#0b6b50", "bare_asgi": "#5c6773", "starlette": "#1f5fa8", "fastapi": "#3d8bbd", "flask": "#8a5a00"}
+_COLOURS = {
+    "site": "#0b6b50",
+    "bare_loop": "#5c6773",
+    "bare_asgi": "#8b949e",
+    "starlette": "#1f5fa8",
+    "fastapi": "#3d8bbd",
+    "flask": "#8a5a00",
+}
 _OTHER = "#7b5ea7"
 _LEFT, _WIDTH, _BAR, _GAP = 230, 760, 20, 6
 

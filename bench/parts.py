@@ -23,7 +23,8 @@ PYTHON = Path(os.environ.get("BENCH_PYTHON") or sys.executable)
 KEY = "demo-config"
 NAMES = {
     "site": "this site",
-    "bare_asgi": "bare ASGI + shared INCRBY",
+    "bare_loop": "bare ASGI + shared INCRBY",
+    "bare_asgi": "the same, sent in a thread",
     "starlette": "Starlette + redis.asyncio",
     "fastapi": "FastAPI + redis.asyncio",
     "flask": "Flask + redis-py",
@@ -36,6 +37,7 @@ _LOOP = ("--worker-class", "uvicorn_worker.UvicornWorker", "--no-control-socket"
 # Each as it would be run: the folder, the program with the application, and its flags; `--workers` comes on top.
 _STARTS: dict[str, tuple[Path, tuple[str, ...]]] = {
     "site": (PROJECT, ("gunicorn", "demo_site.asgi")),
+    "bare_loop": (PEERS, ("gunicorn", "bare_loop_peer:app", *_LOOP)),
     "bare_asgi": (PEERS, ("gunicorn", "bare_asgi_peer:app", *_LOOP)),
     "starlette": (PEERS, ("uvicorn", "starlette_peer:app", "--no-access-log")),
     "fastapi": (PEERS, ("uvicorn", "fastapi_peer:app", "--no-access-log")),

@@ -71,7 +71,7 @@ def _throughput(throughput: dict) -> Iterator[tuple[str, ...]]:
                 f"{found['p50_us'] / 1000:.2f}",
                 f"{found['p99_us'] / 1000:.1f}",
                 f"{found['commands_per_hit']:.2f}",
-                *(_ratio(found, servers.get(to)) for to in ("flask", "starlette", "bare_asgi")),
+                *(_ratio(found, servers.get(to)) for to in ("flask", "starlette", "bare_loop")),
             )
             title = ""
 

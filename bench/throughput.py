@@ -19,13 +19,13 @@ class Setting:
     connections: int
 
 
-ALL = ("site", "bare_asgi", "starlette", "fastapi", "flask", "bare", "ordinary")
-FEW = ("site", "bare_asgi", "starlette", "flask")
+ALL = ("site", "bare_loop", "bare_asgi", "starlette", "fastapi", "flask", "bare", "ordinary")
+FEW = ("site", "bare_loop", "bare_asgi", "starlette", "flask")
 SETTINGS = (
     Setting("connections_64", "64 connections", ALL, 64),
     Setting("connections_1", "1 connection", FEW, 1),
     # Without the peers on redis.asyncio: that many connections get 500s from them.
-    Setting("connections_512", "512 connections", ("site", "bare_asgi", "flask"), 512),
+    Setting("connections_512", "512 connections", ("site", "bare_loop", "bare_asgi", "flask"), 512),
 )
 
 

@@ -1,7 +1,9 @@
-"""The limit of this stack: an ASGI callable whose waiting requests share an INCRBY, sent by the loop, and no more."""
+"""An ASGI callable whose waiting requests share an INCRBY, sent in one thread, and no more."""
 
 import asyncio
 import os
+import threading
+from queue import SimpleQueue
 
 import redis
 
@@ -12,42 +14,48 @@ client = redis.Redis(
     protocol=2,
     driver_info=None,
 )
-connection = file = None
-waiting, in_progress = [], []
+batches = SimpleQueue()
+waiting, thread = [], None
 
 
-def connect(loop):
-    global connection, file
-    connection = client.connection_pool.get_connection()
-    file = connection._sock.fileno()
-    loop.add_reader(file, receive_reply)
+def work():
+    while True:
+        loop, batch = batches.get()
+        last = client.incrby("hits", len(batch))
+        loop.call_soon_threadsafe(done, loop, batch, last)
 
 
-def send_batch():
-    global waiting, in_progress
-    waiting, in_progress = [], waiting
-    os.write(file, b"".join(connection.pack_command("INCRBY", "hits", len(in_progress))))
+def send_batch(loop):
+    global waiting
+    batch, waiting = waiting, []
+    batches.put((loop, batch))
 
 
-def receive_reply():
-    global in_progress
-    last = int(os.read(file, 100)[1:-2])
-    batch, in_progress = in_progress, []
+def done(loop, batch, last):
+    global is_busy
     if waiting:
-        send_batch()
+        send_batch(loop)
+    else:
+        is_busy = False
     for position, future in enumerate(batch):
         if not future.done():
             future.set_result(last - position)
 
 
+is_busy = False
+
+
 async def app(scope, receive, send):
+    global is_busy, thread
     loop = asyncio.get_running_loop()
-    if connection is None:
-        connect(loop)
+    if thread is None:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
     future = loop.create_future()
     waiting.append(future)
-    if not in_progress:
-        send_batch()
+    if not is_busy:
+        is_busy = True
+        send_batch(loop)
     body = f"bench! I have been seen {await future} times.\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
