@@ -28,6 +28,9 @@ class QuietServer(Server):
     async def main_loop(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         while not await self.on_tick(0):
+            # For uvicorn it is the wall clock that says when gunicorn has to hear again that this worker lives: after
+            # one that was set back it would be too late.
+            self.last_notified = 0.0
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1)
 
