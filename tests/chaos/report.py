@@ -86,9 +86,11 @@ def _about(results):
     steps = [len(run["site"]["steps"]) for run in runs]
     faults = [sum(len(step["faults"]) for step in run["site"]["steps"]) for run in runs]
     seeds = ", ".join(str(run["seed"]) for run in runs)
+    beside = ", ".join(str(run["seed"]) for run in runs if "predecessor" in run)
+    only = "" if beside in ("", seeds) else f" The predecessor: {beside}."
     return (
         f"Measured on {machine['measured_at'][:10]}: {machine['processors']} processors, {machine['system']}, "
-        f"Python {machine['python']}. {results['seconds']:.0f} s for each seed: {seeds}.\n"
+        f"Python {machine['python']}. {results['seconds']:.0f} s for each seed: {seeds}.{only}\n"
         f"Faults: {', '.join(map(str, faults))}; two at once in {', '.join(_pairs(runs))} of "
         f"{', '.join(map(str, steps))} steps."
     )
