@@ -23,7 +23,7 @@ def import_for_requests() -> None:
     Threads that import at once, some for a request and some for what is here, can meet half-initialised modules: a
     worker that replaced a dead one answered 500 to its first visitors.
     """
-    for module in ("demo_site.urls", "demo_site.redis_cache.client", *_OF_DJANGO_REDIS):
+    for module in (settings.ROOT_URLCONF, "demo_site.redis_cache.client", *_OF_DJANGO_REDIS):
         import_module(module)
 
 
