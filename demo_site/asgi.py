@@ -19,7 +19,7 @@ from .startup import ending_gunicorn  # noqa: E402
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 with ending_gunicorn(logs.say):
     django.setup(set_prefix=False)
-    import_module("demo_site.serving.background").import_for_requests()
+    import_module("demo_site.serving.imports").import_for_requests()
 
 from .serving import lean  # noqa: E402
 from .serving.django_requests import DjangoRequests  # noqa: E402
