@@ -31,7 +31,7 @@ class Sent(Protocol):
         """A descriptor that can be read when something of the answer has arrived; None: only the thread may look."""
 
     def is_complete(self) -> bool:
-        """Whether the answer has arrived, and is one. Called when `file` can be read; does not wait."""
+        """Whether the answer has arrived, and is of the usual kind. Does not wait."""
 
 
 class _Batch(Generic[T]):
@@ -128,26 +128,16 @@ class GroupCommit(Generic[T]):
             self._leave_to_thread(batch, finish)
         else:
             self._watched = _Watched(batch, sent, file, finish)
-            batch.loop.add_reader(file, self._look)
+            batch.loop.add_reader(file, self._look, self._watched)
 
-    def _look(self) -> None:
-        """Something has arrived."""
-        watched = self._watched
-        if watched is None:
-            return
-        if not watched.sent.is_complete():
-            self._give_up()
-            return
-        watched.batch.loop.remove_reader(watched.file)
+    def _look(self, watched: _Watched[T]) -> None:
+        """Finish, if the answer has arrived. If it has not, or is of another kind, the thread does."""
+        batch, sent, file, finish = watched
+        batch.loop.remove_reader(file)
         self._watched = None
-        self._done(_settled(watched.batch, watched.finish))
-
-    def _give_up(self) -> None:
-        """The thread waits for the answer, and deals with it."""
-        if self._watched is not None:
-            batch, _sent, file, finish = self._watched
-            self._watched = None
-            batch.loop.remove_reader(file)
+        if sent.is_complete():
+            self._done(_settled(batch, finish))
+        else:
             self._leave_to_thread(batch, finish)
 
     def _leave_to_thread(self, batch: _Batch[T], job: Callable[[], Committed[T]]) -> None:
@@ -186,7 +176,7 @@ class GroupCommit(Generic[T]):
         now = loop.time()
         self._timer = None
         if self._watched and self._watched.batch.began + PATIENCE <= now:
-            self._give_up()
+            self._look(self._watched)
         due: list[float] = []
         for batch in (self._in_progress, self._open):
             if batch is None:

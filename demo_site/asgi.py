@@ -3,7 +3,6 @@
 import gc
 import os
 import time
-from importlib import import_module
 from typing import Any
 
 # What modules allocate stays in use: collecting garbage meanwhile takes a tenth of the start, and would later copy the
@@ -14,12 +13,13 @@ import django  # noqa: E402
 
 from . import metrics  # noqa: E402
 from .serving import logs  # noqa: E402
+from .serving.imports import import_for_requests  # noqa: E402
 from .startup import ending_gunicorn  # noqa: E402
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
 with ending_gunicorn(logs.say):
     django.setup(set_prefix=False)
-    import_module("demo_site.serving.imports").import_for_requests()
+    import_for_requests()
 
 from .serving import lean  # noqa: E402
 from .serving.django_requests import DjangoRequests  # noqa: E402

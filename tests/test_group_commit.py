@@ -1,6 +1,7 @@
 """Group commit: every number is given once, whichever callers share a commit, and however it ends."""
 
 import asyncio
+import contextlib
 import gc
 import random
 import socket
@@ -166,7 +167,8 @@ class Wire:
         return self.near.fileno()
 
     def is_complete(self):
-        self.received += self.near.recv(100)
+        with contextlib.suppress(BlockingIOError):
+            self.received += self.near.recv(100, socket.MSG_DONTWAIT)
         return self.received.endswith(b".")
 
     def answer(self, data=b"."):

@@ -1,19 +1,11 @@
 """An ASGI callable whose waiting requests share an INCRBY, sent in one thread, and no more."""
 
 import asyncio
-import os
 import threading
 from queue import SimpleQueue
 
-import redis
+from plain_redis import client
 
-client = redis.Redis(
-    host="127.0.0.1",
-    port=int(os.environ["BENCH_REDIS_PORT"]),
-    password=os.environ["BENCH_REDIS_PASSWORD"],
-    protocol=2,
-    driver_info=None,
-)
 batches = SimpleQueue()
 waiting, thread = [], None
 

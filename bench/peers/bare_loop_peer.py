@@ -3,15 +3,8 @@
 import asyncio
 import os
 
-import redis
+from plain_redis import client
 
-client = redis.Redis(
-    host="127.0.0.1",
-    port=int(os.environ["BENCH_REDIS_PORT"]),
-    password=os.environ["BENCH_REDIS_PASSWORD"],
-    protocol=2,
-    driver_info=None,
-)
 connection = file = None
 waiting, in_progress = [], []
 

@@ -1,16 +1,6 @@
-"""The limit of this stack: a WSGI callable with one INCR, and nothing else."""
+"""A WSGI callable with one INCR, and nothing else."""
 
-import os
-
-import redis
-
-client = redis.Redis(
-    host="127.0.0.1",
-    port=int(os.environ["BENCH_REDIS_PORT"]),
-    password=os.environ["BENCH_REDIS_PASSWORD"],
-    protocol=2,
-    driver_info=None,
-)
+from plain_redis import client
 
 
 def app(environ, start_response):

@@ -2,7 +2,7 @@
 
 import sys
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
 from httptools import HttpParserInvalidMethodError
@@ -10,7 +10,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..bounded import LONGEST_BODY
 
-Headers = tuple[tuple[bytes, bytes], ...]
+if TYPE_CHECKING:  # it imports Django, and gunicorn loads this module before the settings
+    from ..answer import Headers
 
 HEAD_SECONDS = 10
 BODY_SECONDS = 30
@@ -59,7 +60,7 @@ class Cycle(RequestResponseCycle):
 
     transport: OneWrite  # type: ignore[assignment]
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+    def answer(self, status: int, headers: "Headers", body: bytes) -> bool:
         """Send all of it now; False where that cannot be, and `send` has to do it.
 
         uvicorn's `send` looks into each header for what may not stand there: a third of the time that an answer takes.
@@ -81,7 +82,7 @@ class Cycle(RequestResponseCycle):
 
 
 @lru_cache(64)
-def _head(status: int, headers: Headers) -> bytes:
+def _head(status: int, headers: "Headers") -> bytes:
     return STATUS_LINE[status] + b"".join(b"%s: %s\r\n" % (name.lower(), value) for name, value in headers)
 
 
