@@ -72,10 +72,17 @@ def flooding(start, content):
 
 
 def answering(reply):
-    """Read a request and send this reply."""
+    """Read what comes first of a request, send this reply, and say that there is no more.
+
+    The rest of the request, a body in a packet of its own, is read until the client goes: closing before that would be
+    a reset, which takes from the client what it has not read yet of the reply.
+    """
 
     def behave(connection):
         connection.recv(65536)
         connection.sendall(reply)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
 
     return behave
