@@ -23,7 +23,7 @@ from demo_site.serving.protocol import (
 from tests.support.admin import PATH, AdminSite
 from tests.support.clients import Drippers
 from tests.support.outage import Load
-from tests.support.waiting import wait_until
+from tests.support.waiting import BUSY_SECONDS, wait_until
 
 BUSY = 15  # seconds that a busy machine may need more
 HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "
@@ -58,7 +58,7 @@ def test_clients_that_do_not_get_on_are_cut_and_hold_nobody_up(site, kind):
     assert min(held.seconds for held in drippers.held) > seconds - 1
     for others in (pages.seen, lives.seen):
         assert set(others.statuses) == {200}
-        assert others.quantile(0.99) < 0.25 + 1, "the second part is for a busy machine"
+        assert others.quantile(0.99) < 0.25 + BUSY_SECONDS
 
 
 def test_kept_connection_may_not_drip_its_second_head(site):
@@ -195,7 +195,7 @@ def test_slow_pages_of_the_admin_hold_up_nobody_else(consul, environment, new_pr
             assert {future.result().status_code for future in asked} == {200}
     for others in (pages.seen, lives.seen):
         assert set(others.statuses) == {200}
-        assert others.quantile(0.99) < 0.25 + 1, "the second part is for a busy machine"
+        assert others.quantile(0.99) < 0.25 + BUSY_SECONDS
 
 
 def test_redis_that_drips_its_answers_costs_each_visitor_less_than_a_second(
@@ -208,9 +208,9 @@ def test_redis_that_drips_its_answers_costs_each_visitor_less_than_a_second(
     proxy.drip(0.25)
     with Load(site, "/", 20) as pages, Load(site, "/readyz", 2) as ready, Load(site, "/livez", 20) as lives:
         time.sleep(4)
-    assert max(pages.seen.seconds) < 1 + 0.5, "the second part is for a busy machine"
+    assert max(pages.seen.seconds) < 1 + BUSY_SECONDS
     assert set(pages.seen.statuses) == set(ready.seen.statuses) == {503}
     assert set(lives.seen.statuses) == {200}
-    assert lives.seen.quantile(0.99) < 0.1 + 0.5, "the second part is for a busy machine"
+    assert lives.seen.quantile(0.99) < 0.1 + BUSY_SECONDS
     proxy.pass_through()
     wait_until(lambda: site.get("/").status_code == 200, 5, "the page")

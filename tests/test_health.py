@@ -11,7 +11,7 @@ from tests.support.documents import document
 from tests.support.membership import check_statuses, seconds_until_passing
 from tests.support.outage import pause_under_load
 from tests.support.secrets import GUARD
-from tests.support.waiting import wait_until
+from tests.support.waiting import BUSY_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def site(consul, own_redis, config_key, new_site):
 def test_redis_that_hangs_slows_nothing_but_a_few_pages(site, own_redis):
     pages, lives, recovery = pause_under_load(site, own_redis, 3)
     assert set(lives.statuses) == {200}
-    assert lives.quantile(0.99) < 0.25 + 0.25, "the second part is for a busy machine; the soak has the bound itself"
+    assert lives.quantile(0.99) < 0.25 + BUSY_SECONDS
     assert set(pages.statuses) - {200} == {503}
-    assert max(pages.seconds) < 1
+    assert max(pages.seconds) < 1 + BUSY_SECONDS
     assert recovery < 2
 
 

@@ -20,7 +20,7 @@ from tests.support.documents import document
 from tests.support.editors import Editor
 from tests.support.postgresql import PostgresServer
 from tests.support.secrets import GUARD
-from tests.support.waiting import wait_until
+from tests.support.waiting import BUSY_SECONDS, wait_until
 
 pytestmark = pytest.mark.slow
 KEY = "postgresql-config"
@@ -187,7 +187,7 @@ def test_while_it_hangs_the_page_is_counted_and_no_tab_waits_long(site, postgres
             ended.set()
             answers = [answer for each in tabs for answer in each.result()]
             postgres.resume()
-    assert max(seconds) < 1
+    assert max(seconds) < 1 + BUSY_SECONDS
     assert {status for status, _seconds in answers} == {503}
     assert max(seconds for _status, seconds in answers) < 2 * base.CONNECT_SECONDS
     assert "Traceback" not in site.log()[logged:]
@@ -244,4 +244,4 @@ def test_exchange_ends_at_its_deadline_while_the_server_hangs(hanging, monkeypat
         hanging.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError, match="closed"):
         hanging.rollback()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
