@@ -344,12 +344,17 @@ def test_registration_stays_while_the_workers_are_killed(member, consul):
 # Identity.
 
 
-@pytest.mark.parametrize("check", ["http", "ttl"])
-def test_crashed_instance_turns_critical_and_is_replaced(new_member, consul, check):
+@pytest.mark.parametrize(
+    ("check", "kill"),
+    [("http", os.killpg), ("ttl", os.killpg), ("ttl", os.kill)],
+    ids=["http", "ttl", "the master alone"],
+)
+def test_crashed_instance_turns_critical_and_is_replaced(new_member, consul, check, kill):
+    """Workers that have lost their master end: they would keep the entry, and the port from the next start."""
     site = new_member(SERVICE_CHECK=check, SERVICE_CHECK_INTERVAL="4s")
     site.gunicorn()
     seconds_until_passing(consul)
-    os.killpg(site.pid, signal.SIGKILL)
+    kill(site.pid, signal.SIGKILL)
     site.wait()
     wait_until(lambda: check_statuses(consul)["ready"] == "critical", 2 * 4 + 3, "critical within two intervals")
     assert list(consul.agent_services()) == [f"{NAME}-{socket.gethostname()}-{site.port}"]

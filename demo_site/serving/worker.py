@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import os
 import resource
 import signal
 import socket
@@ -11,6 +13,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any, ClassVar
 
+from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
@@ -21,18 +24,30 @@ from .protocol import MOST_CONNECTIONS, BoundedProtocol
 _HANDOVER_SECONDS = 2
 _OTHER_FILES = 200  # beside the clients' connections: listeners, pools, databases, static files
 
+logger = logging.getLogger(__name__)
+
 
 class QuietServer(Server):
-    """Wakes once a second, not ten times, and at once to stop."""
+    """Wakes once a second, not ten times, and at once to stop. It ends when gunicorn's master, `master_pid`, is gone.
+
+    Without a master nobody would stop this worker, and its socket would keep a new start from listening.
+    """
+
+    def __init__(self, config: Config, master_pid: int) -> None:
+        super().__init__(config)
+        self._master_pid = master_pid
 
     async def main_loop(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._stop = self._loop.create_future()
         while not await self.on_tick(0):
             # For uvicorn it is the wall clock that says when gunicorn has to hear again that this worker lives: after
             # one that was set back it would be too late.
             self.last_notified = 0.0
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), 1)
+            await asyncio.wait([self._stop], timeout=1)
+            if os.getppid() != self._master_pid and not self.should_exit:
+                logger.error("gunicorn's master, process %d, is gone: this worker ends", self._master_pid)
+                self._end()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Unlike uvicorn's: that one dies of the signal in the end, without what is registered with `atexit`."""
@@ -41,7 +56,8 @@ class QuietServer(Server):
 
     def _end(self) -> None:
         self.should_exit = True
-        self._stop.set()
+        if not self._stop.done():
+            self._stop.set_result(None)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve the backlog, too: when the last worker closes a socket, the kernel resets what waits there."""
@@ -93,7 +109,8 @@ class Worker(UvicornWorker):
         if leaving.current:
             latch = leaving.current.latch.fileno()
             loop.add_reader(latch, _leave, loop, latch)
-        await QuietServer(self.config).serve(sockets=self.sockets)
+        # Not gunicorn's wrappers: uvloop closes the sockets, and a wrapper logs that it could not do so a second time.
+        await QuietServer(self.config, self.ppid).serve(sockets=[wrapper.sock for wrapper in self.sockets])
 
 
 def _backlog(listener: socket.socket) -> Iterator[socket.socket]:
