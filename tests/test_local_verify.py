@@ -1,5 +1,6 @@
 """`make test` installs every part or fails: it never passes with one of them missing."""
 
+import json
 import os
 import sys
 import tomllib
@@ -8,6 +9,7 @@ import pytest
 import verify
 
 from tests.support.binaries import PROJECT
+from tests.support.secrets import LEAKED
 
 import catalogs
 import debian
@@ -52,6 +54,45 @@ def test_pytest_gets_its_arguments_and_the_servers(bare, became):
     assert variables["CONSUL_BIN"] == variables["REDIS_SERVER_BIN"] == sys.executable
 
 
+@pytest.fixture
+def ended(bare, monkeypatch):
+    """A run of all tests ends with this status, after these have failed."""
+    install_all(bare, verify.PROGRAMS)
+    monkeypatch.setattr(verify, "LAST_FAILED", bare / "lastfailed")
+
+    def ended(status, failed):
+        verify.LAST_FAILED.write_text(json.dumps(dict.fromkeys(failed, True)))
+        monkeypatch.setattr(verify, "_status", lambda command, variables: status)
+
+    return ended
+
+
+def test_few_that_failed_are_named_and_tried_once_more_alone(ended, became, capsys):
+    ended(1, ["tests/test_a.py::test_b"])
+    verify.main(["test"])
+    ((command, _variables),) = became
+    assert command == ["python", "-m", "pytest", "-p", "no:randomly", "--last-failed", "-v"]
+    assert "tests/test_a.py::test_b" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [(0, 0), (1, verify.MOST_TRIED_AGAIN + 1), (1, 0), (2, 1), (LEAKED, 1)],
+    ids=["all passed", "too many", "none named", "interrupted", "a secret leaked"],
+)
+def test_any_other_run_ends_as_pytest_did(ended, became, status, failed):
+    ended(status, [f"tests/test_a.py::test_{number}" for number in range(failed)])
+    with pytest.raises(SystemExit) as caught:
+        verify.main(["test"])
+    assert (caught.value.code, became) == (status, [])
+
+
+def test_tool_that_is_run_to_its_end_gives_its_status(bare):
+    assert (
+        verify._status([sys.executable, "-c", "import os; os._exit(int(os.environ['STATUS']))"], {"STATUS": "7"}) == 7
+    )
+
+
 def test_quick_leaves_out_the_slow_tests_and_needs_no_browser(bare, became):
     install_all(bare, verify.QUICK_PROGRAMS)
     verify.main(["quick", "-x"])
@@ -63,7 +104,7 @@ def test_quick_leaves_out_the_slow_tests_and_needs_no_browser(bare, became):
 def test_missing_programs_are_installed(bare, became, monkeypatch):
     asked = []
     monkeypatch.setattr(debian, "install", lambda packages, say: asked.extend(packages))
-    verify.main(["test"])
+    verify.main(["test", "-x"])
     assert asked == list(verify.PROGRAMS)
     assert len(became) == 1
 

@@ -12,7 +12,7 @@ import requests
 from tests.support.binaries import PROJECT, PartMissingError
 from tests.support.consul import ConsulServer
 from tests.support.releases import unpack
-from tests.support.secrets import SecretGuard
+from tests.support.secrets import LEAKED, SecretGuard
 
 
 def fetch(proxy, path="/v1/status/leader", timeout=2):
@@ -132,7 +132,7 @@ def test_leak_fails_the_run(tmp_path, leak, flags):
     )
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
     ended = subprocess.run([*command, *flags, module], cwd=PROJECT, capture_output=True, text=True, timeout=120)  # noqa: S603 (our own command)
-    assert ended.returncode == 1
+    assert ended.returncode == LEAKED
     assert "LEAK: the secret 'a password' appears in" in ended.stdout
 
 
