@@ -34,6 +34,7 @@ def test_sigterm_leaves_the_catalog_then_drains_then_stops(new_member, consul):
         time.sleep(0.05)
     assert site.wait() == 0
     assert 4 <= time.monotonic() - began < 12
+    assert "rror" not in site.log()
 
 
 def test_request_in_flight_is_answered(new_member, new_proxy, consul, redis, config_key):

@@ -67,9 +67,10 @@ def ended(bare, monkeypatch):
     return ended
 
 
-def test_few_that_failed_are_named_and_tried_once_more_alone(ended, became, capsys):
+@pytest.mark.parametrize("task", ["test", "quick"])
+def test_few_that_failed_are_named_and_tried_once_more_alone(ended, became, capsys, task):
     ended(1, ["tests/test_a.py::test_b"])
-    verify.main(["test"])
+    verify.main([task])
     ((command, _variables),) = became
     assert command == ["python", "-m", "pytest", "-p", "no:randomly", "--last-failed", "-v"]
     assert "tests/test_a.py::test_b" in capsys.readouterr().out

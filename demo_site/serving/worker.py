@@ -36,10 +36,10 @@ class QuietServer(Server):
     def __init__(self, config: Config, master_pid: int) -> None:
         super().__init__(config)
         self._master_pid = master_pid
+        self._loop = asyncio.get_running_loop()  # here, because a signal may come before the main loop begins
+        self._stop = self._loop.create_future()
 
     async def main_loop(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = self._loop.create_future()
         while not await self.on_tick(0):
             # For uvicorn it is the wall clock that says when gunicorn has to hear again that this worker lives: after
             # one that was set back it would be too late.

@@ -47,32 +47,20 @@ LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
 
 
 def test(python: Path, arguments: list[str]) -> None:
-    """Provides every part, then runs pytest in several processes. Raises Failed, ServerNotFound.
-
-    Of a run of all tests, a few that failed are tried once more, with nothing beside them; both outcomes are printed.
-    """
-    if arguments:
-        _pytest(python, [*IN_PARALLEL, *arguments])
-        return
-    servers = _provided()
-    status = _status([str(python), "-m", "pytest", *IN_PARALLEL, "--cache-clear"], servers)
-    failed = json.loads(LAST_FAILED.read_text()) if status == 1 and LAST_FAILED.exists() else ()
-    if not 0 < len(failed) <= MOST_TRIED_AGAIN:
-        sys.exit(status)
-    say("\n".join(["These failed beside other tests, and are tried once more, alone:", *failed]))
-    _become([str(python), "-m", "pytest", "-p", "no:randomly", "--last-failed", "-v"], servers)
+    """Provides every part, then runs pytest in several processes. Raises Failed, ServerNotFound."""
+    _run_tests(python, _provided(), [], arguments)
 
 
 def quick(python: Path, arguments: list[str]) -> None:
-    """Becomes pytest without the slow tests and what only those need. Raises Failed, ServerNotFound."""
+    """Runs pytest without the slow tests and what only those need. Raises Failed, ServerNotFound."""
     servers = _find_servers()
     _install_programs(QUICK_PROGRAMS)
-    _become([str(python), "-m", "pytest", *IN_PARALLEL, "-m", "not slow", *arguments], servers)
+    _run_tests(python, servers, ["-m", "not slow"], arguments)
 
 
 def soak(python: Path, arguments: list[str]) -> None:
     """Becomes pytest with the long tests, in the order of docs/reliability.md. Raises Failed, ServerNotFound."""
-    _pytest(python, ["-p", "no:randomly", "tests/soak", *arguments])
+    _become([str(python), "-m", "pytest", "-p", "no:randomly", "tests/soak", *arguments], _provided())
 
 
 def bench(python: Path, arguments: list[str]) -> None:
@@ -95,8 +83,21 @@ def _peers() -> Path:
     return environment.provide(ROOT, locks.current(ROOT, lists), say, ".venv-bench")
 
 
-def _pytest(python: Path, arguments: list[str]) -> None:
-    _become([str(python), "-m", "pytest", *arguments], _provided())
+def _run_tests(python: Path, servers: Mapping[str, str], selection: list[str], arguments: list[str]) -> None:
+    """Becomes pytest with these arguments.
+
+    Without any, a few tests that failed are tried once more, with nothing beside them; both outcomes are printed.
+    """
+    command = [str(python), "-m", "pytest"]
+    if arguments:
+        _become([*command, *IN_PARALLEL, *selection, *arguments], servers)
+        return
+    status = _status([*command, *IN_PARALLEL, *selection, "--cache-clear"], servers)
+    failed = json.loads(LAST_FAILED.read_text()) if status == 1 and LAST_FAILED.exists() else ()
+    if not 0 < len(failed) <= MOST_TRIED_AGAIN:
+        sys.exit(status)
+    say("\n".join(["These failed beside other tests, and are tried once more, alone:", *failed]))
+    _become([*command, "-p", "no:randomly", "--last-failed", "-v"], servers)
 
 
 def _provided() -> dict[str, str]:
