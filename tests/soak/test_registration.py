@@ -102,7 +102,7 @@ def test_undisturbed_minute(new_member, own_consul, new_proxy, figure, check):
 
 
 def test_rolling_restarts(new_member, own_consul, figure):
-    sites = [new_member() for _ in range(3)]
+    sites = [new_member(SERVICE_DRAIN_SECONDS="5") for _ in range(3)]  # the default
     for site in sites:
         site.gunicorn()
     seconds_until_passing(own_consul, 3)
