@@ -1,7 +1,7 @@
 # make run       start everything that the site needs on this machine; Ctrl-C stops it
 # make test      run all tests, against real servers; ARGS="-k redis" is passed to pytest
 # make quick     run the tests that need neither a browser nor an instance of their own, in less than two minutes
-# make soak      run the long tests, about 80 minutes; prints the figures of docs/reliability.md
+# make soak      run the long tests, about 90 minutes; prints the figures of docs/reliability.md
 # make bench     compare speed and costs with other stacks, about 17 minutes; writes results, tables and chart
 # make chaos     break things under load for CHAOS_SECONDS (180); ARGS="--seed 1 --seed 2 --write" for docs/reliability.md
 # make check     run ruff, bandit and mypy
