@@ -52,13 +52,13 @@ def test_10_failovers(serve, workers_of, report, planned, settings):
         report(
             f"{way}: slowest answer; lines in the log of each failover; threads and sockets of a worker afterwards",
             f"{load.slowest:.2f} s; {lines / 10:.1f}; {threads:+d}, {sockets:+d}",
-            "1 s; 12; +0, +1",
+            "1 s; 12; +1, +1",
         )
     assert {failure[:3] for failure in load.failed} <= {"503"}
     assert load.cut == 0
     assert load.slowest < 2, "1 s on a machine that does nothing else"
     assert max(failover.seconds for failover in failovers) < (10 if planned else 20)
-    assert threads <= 0
+    assert threads <= 1, "the group commit's, which starts when the event loop cannot send by itself"
     assert sockets <= 1
     assert lines <= 10 * 6 * workers.count
     if planned:
