@@ -34,7 +34,7 @@ def test_sigterm_leaves_the_catalog_then_drains_then_stops(new_member, consul):
         time.sleep(0.05)
     assert site.wait() == 0
     assert 4 <= time.monotonic() - began < 12
-    assert "rror" not in site.log()
+    assert "error" not in site.log().lower()
 
 
 def test_request_in_flight_is_answered(new_member, new_proxy, consul, redis, config_key):
@@ -169,13 +169,13 @@ exec(compile(pathlib.Path({original!r}).read_text(), {original!r}, "exec"))
 _start = post_worker_init
 
 def post_worker_init(worker):
-    time.sleep(3)
+    time.sleep(1.5)
     _start(worker)
 """
 
 
 def test_hup_leaves_nobody_waiting_for_the_new_workers(environment, new_site):
-    """They take three seconds to start, as on a busy machine; the old ones serve until then."""
+    """They take a second and a half to start, as on a busy machine; the old ones serve for two."""
     site = new_site(environment)
     config = site.directory / "slow_start.conf.py"
     config.write_text(SLOW_START.format(original=str(PROJECT / "gunicorn.conf.py")))
@@ -187,7 +187,7 @@ def test_hup_leaves_nobody_waiting_for_the_new_workers(environment, new_site):
         began = time.monotonic()
         assert site.get("/livez", headers={"Connection": "close"}).status_code == 200
         slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 2
+    assert slowest < 1.4, "it would be the time that they take to start"
 
 
 def test_new_master_takes_over_the_registration(new_member, new_proxy, consul):

@@ -89,9 +89,8 @@ def test_any_other_run_ends_as_pytest_did(ended, became, status, failed):
 
 
 def test_tool_that_is_run_to_its_end_gives_its_status(bare):
-    assert (
-        verify._status([sys.executable, "-c", "import os; os._exit(int(os.environ['STATUS']))"], {"STATUS": "7"}) == 7
-    )
+    program = "import os; os._exit(int(os.environ['STATUS']))"
+    assert verify._status([sys.executable, "-c", program], {"STATUS": "7"}) == 7
 
 
 def test_quick_leaves_out_the_slow_tests_and_needs_no_browser(bare, became):

@@ -170,10 +170,8 @@ def _status(command: list[str], variables: Mapping[str, str]) -> int:
         while True:
             try:
                 return running.wait()
-            except (
-                KeyboardInterrupt
-            ):  # the terminal's Ctrl-C, which the tool has too: it ends, and says how far it came
-                continue
+            except KeyboardInterrupt:
+                continue  # the tool has the Ctrl-C too: it ends, and says how far it came
 
 
 def say(text: str) -> None:
